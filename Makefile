@@ -1,0 +1,42 @@
+# `make demo` and `make test` are all a fresh machine needs; both make the virtual environment first.
+PYTHON ?= python3.11
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+
+.PHONY: help venv demo test test-fast lint types format figures clean
+
+help:  ## Show the commands
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+venv: $(INSTALLED)  ## Make .venv and install the project with everything its tests use
+
+$(INSTALLED): setup.cfg pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[all]'
+	touch $@
+
+demo: $(INSTALLED)  ## Train REINFORCE on CartPole and look at it (seconds)
+	$(BIN)/sb3-ext demo
+
+test: $(INSTALLED)  ## All tests
+	$(BIN)/python -m pytest -n auto
+
+test-fast: $(INSTALLED)  ## The tests of the edit loop (under three minutes)
+	$(BIN)/python -m pytest -n auto -m 'not slow'
+
+lint: $(INSTALLED)  ## Check style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(INSTALLED)  ## Check types
+	$(BIN)/mypy
+
+format: $(INSTALLED)  ## Put the code in form
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+figures: $(INSTALLED)  ## Make every figure in the README again (about an hour)
+	$(BIN)/python -m sb3_ext.zoo figures
+
+clean:  ## Remove what was built
+	rm -rf .venv build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

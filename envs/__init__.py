@@ -1,0 +1,1 @@
+"""Environments and wrappers, imported as ``sb3_ext.envs``."""

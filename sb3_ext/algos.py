@@ -1,0 +1,63 @@
+"""Every algorithm under its short name: ours beside those of Stable-Baselines3 and sb3-contrib.
+
+``TABLE`` is plain data and costs nothing to read; ``ALGOS`` maps the same names to classes.
+"""
+
+from importlib import import_module
+from typing import Any, NamedTuple
+
+
+class Algorithm(NamedTuple):
+    """One row of the table."""
+
+    path: str
+    """where the class lives, "package:Class"; the package is also where it comes from"""
+    actions: str
+    """action spaces it takes"""
+    summary: str
+    """one line"""
+
+
+ANY = "Box, Discrete, MultiDiscrete, MultiBinary"
+MASKABLE = "Discrete, MultiDiscrete, MultiBinary"
+
+TABLE: dict[str, Algorithm] = {
+    "reinforce": Algorithm("sb3_ext:REINFORCE", ANY, "Monte Carlo policy gradient with optional baselines"),
+    "a2c": Algorithm("stable_baselines3:A2C", ANY, "synchronous advantage actor-critic"),
+    "ddpg": Algorithm("stable_baselines3:DDPG", "Box", "deterministic policy gradient off-policy"),
+    "dqn": Algorithm("stable_baselines3:DQN", "Discrete", "deep Q-learning with replay and a target network"),
+    "ppo": Algorithm("stable_baselines3:PPO", ANY, "actor-critic with a clipped surrogate objective"),
+    "sac": Algorithm("stable_baselines3:SAC", "Box", "off-policy actor-critic that maximises entropy as well"),
+    "td3": Algorithm("stable_baselines3:TD3", "Box", "DDPG with twin critics and delayed updates"),
+    "ars": Algorithm("sb3_contrib:ARS", "Box, Discrete", "random search over policy parameters"),
+    "crossq": Algorithm("sb3_contrib:CrossQ", "Box", "SAC with batch normalisation and no target network"),
+    "ppo_lstm": Algorithm("sb3_contrib:RecurrentPPO", ANY, "PPO with an LSTM policy"),
+    "ppo_mask": Algorithm("sb3_contrib:MaskablePPO", MASKABLE, "PPO that respects action masks"),
+    "qrdqn": Algorithm("sb3_contrib:QRDQN", "Discrete", "DQN that learns quantiles of the return"),
+    "tqc": Algorithm("sb3_contrib:TQC", "Box", "SAC with truncated quantile critics"),
+    "trpo": Algorithm("sb3_contrib:TRPO", ANY, "natural policy gradient within a trust region"),
+}
+
+
+def load(name: str) -> Any:
+    """The class behind a short name.
+
+    Raises:
+        ValueError: if there is no such algorithm.
+    """
+    if name not in TABLE:
+        raise ValueError(f"there is no algorithm {name!r}; choose from {', '.join(TABLE)}")
+    module, _, attribute = TABLE[name].path.partition(":")
+    return getattr(import_module(module), attribute)
+
+
+ALGOS: dict[str, Any]
+
+
+def __getattr__(name: str) -> Any:
+    """``ALGOS`` is put together on first use: it imports every algorithm."""
+    if name != "ALGOS":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    classes = {short: load(short) for short in TABLE}
+    globals()["ALGOS"] = classes
+    return classes

@@ -1,0 +1,37 @@
+"""The mathematics as pure functions: no Stable-Baselines3, no Gymnasium in here.
+
+Read them in this order:
+
+    returns.py      discounted, n-step and lambda-returns
+    advantages.py   GAE, the leave-one-out baseline, scaling
+    losses.py       policy gradient and entropy, in PyTorch
+    gradients.py    how much a gradient estimate scatters
+    episodes.py     whole episodes from parallel environments
+"""
+
+from sb3_ext.common.advantages import (
+    generalized_advantage_estimation,
+    leave_one_out_baseline,
+    rescale,
+    standardize,
+)
+from sb3_ext.common.episodes import EpisodeBuffer, Episodes
+from sb3_ext.common.gradients import gradient_variance
+from sb3_ext.common.losses import categorical_entropy, entropy_loss, policy_gradient_loss
+from sb3_ext.common.returns import discounted_returns, lambda_returns, n_step_returns
+
+__all__ = [
+    "EpisodeBuffer",
+    "Episodes",
+    "categorical_entropy",
+    "discounted_returns",
+    "entropy_loss",
+    "generalized_advantage_estimation",
+    "gradient_variance",
+    "lambda_returns",
+    "leave_one_out_baseline",
+    "n_step_returns",
+    "policy_gradient_loss",
+    "rescale",
+    "standardize",
+]

@@ -1,0 +1,39 @@
+"""``sb3-ext COMMAND`` = ``python -m sb3_ext.zoo COMMAND``. Each command is a module with a ``main(arguments)``."""
+
+import sys
+from importlib import import_module
+
+COMMANDS = {
+    "demo": "train REINFORCE on CartPole in seconds and look at it",
+    "algos": "list every algorithm: ours, SB3's and sb3-contrib's",
+    "speed": "measure how fast environments and trainings are, as ratios",
+    "figures": "measure the figures of the README again",
+}
+
+
+def usage() -> str:
+    """The overview that ``sb3-ext --help`` prints."""
+    rows = "\n".join(f"  {name:<9} {summary}" for name, summary in COMMANDS.items())
+    return f"usage: sb3-ext COMMAND [options]\n\n{rows}\n\n`sb3-ext COMMAND --help` explains a command by example."
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; returns the exit status."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(usage())
+        return 0
+    if arguments[0] == "--version":
+        import sb3_ext
+
+        print(sb3_ext.__version__)
+        return 0
+    command, *rest = arguments
+    if command not in COMMANDS:
+        print(f"sb3-ext: there is no command {command!r}\n\n{usage()}", file=sys.stderr)
+        return 2
+    return import_module(f"sb3_ext.zoo.{command}").main(rest)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,103 @@
+"""``sb3-ext demo``: train REINFORCE on CartPole-v1, evaluate it, draw its curve, save it."""
+
+import argparse
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sb3_ext import REINFORCE
+
+EXAMPLE = """examples:
+  sb3-ext demo                        train, evaluate, draw, save: seconds
+  sb3-ext demo --compare-baselines    what each baseline does to the gradient: minutes"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command's options."""
+    options = argparse.ArgumentParser(
+        "sb3-ext demo",
+        description="Train REINFORCE on CartPole-v1, play 100 greedy episodes, draw its curve, save the model.",
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    options.add_argument("--timesteps", type=positive, default=300_000, help="environment steps (default: 300000)")
+    options.add_argument("--n-envs", type=positive, default=16, help="parallel environments (default: 16)")
+    options.add_argument("--seed", type=int, default=0, help="seed of the run (default: 0)")
+    options.add_argument("--output", type=Path, default=Path("runs/demo"), help="folder to write (default: runs/demo)")
+    options.add_argument(
+        "--compare-baselines",
+        action="store_true",
+        help="instead: train with every baseline and draw the variance of the gradient and the learning curves",
+    )
+    options.add_argument("--seeds", type=positive, default=5, help="seeds of the comparison (default: 5)")
+    return options
+
+
+def positive(text: str) -> int:
+    """A whole number of at least 1, for argparse."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, got {number}")
+    return number
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command; 130 if it was interrupted."""
+    options = parser().parse_args(arguments)
+    options.output.mkdir(parents=True, exist_ok=True)
+    if options.compare_baselines:
+        from sb3_ext.zoo.baselines import compare_baselines
+
+        return compare_baselines(options.timesteps, options.n_envs, options.seeds, options.output)
+    return train_and_show(options)
+
+
+def train_and_show(options: argparse.Namespace) -> int:
+    """Train until done or interrupted; show and save what there is."""
+    import torch
+
+    from sb3_ext import REINFORCE
+    from sb3_ext.vec_env import make_vec_env
+    from sb3_ext.zoo.curves import CurveCallback, draw_curve
+
+    torch.set_num_threads(1)  # for networks this small, more threads only get in each other's way
+    env = make_vec_env("CartPole-v1", n_envs=options.n_envs, seed=options.seed)
+    model = REINFORCE("MlpPolicy", env, seed=options.seed)
+    curve = CurveCallback()
+    started, interrupted = time.perf_counter(), False
+    try:
+        model.learn(options.timesteps, callback=curve, progress_bar=True)
+    except KeyboardInterrupt:
+        interrupted = True
+    seconds = time.perf_counter() - started
+
+    model.save(options.output / "model")
+    draw_curve(curve, "REINFORCE on CartPole-v1", solved=475).savefig(options.output / "curve.png", dpi=120)
+    report(model, curve.last_mean, seconds, interrupted, options.output)
+    return 130 if interrupted else 0
+
+
+def report(model: "REINFORCE", training_mean: float, seconds: float, interrupted: bool, output: Path) -> None:
+    """Play 100 greedy episodes and print how it went and where things are."""
+    from rich.console import Console
+    from rich.table import Table
+    from stable_baselines3.common.evaluation import evaluate_policy
+
+    from sb3_ext.vec_env import make_vec_env
+
+    greedy, spread = evaluate_policy(model, make_vec_env("CartPole-v1", n_envs=50, seed=10_000), n_eval_episodes=100)
+    table = Table(title="REINFORCE on CartPole-v1" + (" (interrupted)" if interrupted else ""))
+    table.add_column()
+    table.add_column(justify="right")
+    table.add_row("steps", f"{model.num_timesteps:,}")
+    table.add_row("seconds", f"{seconds:.1f}")
+    table.add_row("return, last 100 training episodes", f"{training_mean:.1f}")
+    table.add_row("return, 100 greedy episodes", f"{greedy:.1f} ± {spread:.1f}")
+    table.add_row("solved (475 of 500)", "yes" if greedy >= 475 else "no")
+    console = Console()
+    console.print(table)
+    console.print(f"learning curve  {output / 'curve.png'}", highlight=False, soft_wrap=True)
+    console.print(
+        f"saved model     {output / 'model.zip'}   REINFORCE.load(...) reads it", highlight=False, soft_wrap=True
+    )
