@@ -103,8 +103,10 @@ def sample_gradients(model: REINFORCE) -> tuple[dict[str, th.Tensor], list[float
     gradients: dict[str, list[th.Tensor]] = {way: [] for way in WAYS}
     returns: list[float] = []
     _, callback = model._setup_learn(0, reset_num_timesteps=False)
+    env = model.get_env()
+    assert env is not None
     for _ in range(BATCHES):
-        model.collect_rollouts(model.get_env(), callback, model.rollout_buffer, n_rollout_steps=1)
+        model.collect_rollouts(env, callback, model.rollout_buffer, n_rollout_steps=1)
         episodes = model.rollout_buffer.episodes()
         returns += np.bincount(episodes.episode, weights=episodes.rewards).tolist()
         observations = obs_as_tensor(episodes.observations, model.device)
@@ -144,7 +146,7 @@ def draw(measurements: list[Measurement], curves: dict[str, list[CurveCallback]]
 
 def draw_variances(axes: Axes, measurements: list[Measurement]) -> None:
     """Bars at each stage: median over seeds, with a dot for each seed."""
-    for number, (way, ratios) in enumerate(relative_variances(measurements).items()):
+    for number, ratios in enumerate(relative_variances(measurements).values()):
         places = np.arange(len(STAGES)) + 0.2 * (number - 1.5)
         axes.bar(places, np.median(ratios, axis=1), width=0.18, color=f"C{number}", alpha=0.6)
         for place, ratio in zip(places, np.median(ratios, axis=1), strict=True):

@@ -80,13 +80,16 @@ def train_and_show(options: argparse.Namespace) -> int:
 
 def report(model: "REINFORCE", training_mean: float, seconds: float, interrupted: bool, output: Path) -> None:
     """Play 100 greedy episodes and print how it went and where things are."""
+    import numpy as np
     from rich.console import Console
     from rich.table import Table
     from stable_baselines3.common.evaluation import evaluate_policy
 
     from sb3_ext.vec_env import make_vec_env
 
-    greedy, spread = evaluate_policy(model, make_vec_env("CartPole-v1", n_envs=50, seed=10_000), n_eval_episodes=100)
+    env = make_vec_env("CartPole-v1", n_envs=50, seed=10_000)
+    returns, _ = evaluate_policy(model, env, n_eval_episodes=100, return_episode_rewards=True)
+    greedy, spread = float(np.mean(returns)), float(np.std(returns))
     table = Table(title="REINFORCE on CartPole-v1" + (" (interrupted)" if interrupted else ""))
     table.add_column()
     table.add_column(justify="right")

@@ -104,8 +104,9 @@ class REINFORCE(OnPolicyAlgorithm):
 
     Raises:
         ValueError: for an unknown ``returns`` or ``baseline``, a count below 1, gamma outside [0, 1], or
-            ``baseline="mean"`` with one episode per update (there is no other to compare with); while learning, for a
-            reward or observation that is not finite, naming the environment.
+            ``baseline="mean"`` with one episode per update (there is no other to compare with), or a Discrete space
+            that does not start at 0; while learning, for a reward or observation that is not finite, naming the
+            environment.
     """
 
     policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {
@@ -184,6 +185,12 @@ class REINFORCE(OnPolicyAlgorithm):
         for name in ("n_episodes", "n_value_updates", "max_episode_steps"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        for name in ("observation_space", "action_space"):
+            if _starts_elsewhere(getattr(self, name)):
+                raise ValueError(
+                    f"REINFORCE counts from 0, but the {name} is {getattr(self, name)}; shift it with "
+                    "gymnasium.wrappers.TransformObservation or TransformAction"
+                )
         if not 0 <= self.gamma <= 1:
             raise ValueError(f"gamma must lie in [0, 1], got {self.gamma}")
         if self.baseline == "mean" and self._episodes_per_env * self.n_envs == 1:
@@ -207,6 +214,7 @@ class REINFORCE(OnPolicyAlgorithm):
         rollout_buffer.reset()
         if not np.all(self._last_episode_starts):  # some are amid an episode that began under an older policy
             self._last_obs = env.reset()  # type: ignore[assignment]
+        _refuse_non_finite("observation", self._last_obs)
         callback.on_rollout_start()
 
         n_steps = n_masked = 0
@@ -214,7 +222,10 @@ class REINFORCE(OnPolicyAlgorithm):
             actions = self._sample_actions()
             new_obs, rewards, dones, infos = env.step(self._within_bounds(actions))
             self.num_timesteps += env.num_envs
-            _refuse_non_finite(rewards, new_obs)
+            observations = self._last_obs  # kept up to date before a callback may stop the training
+            self._last_obs, self._last_episode_starts = new_obs, dones  # type: ignore[assignment]
+            _refuse_non_finite("reward", rewards)
+            _refuse_non_finite("observation", new_obs)
 
             callback.update_locals(locals())
             if not callback.on_step():
@@ -223,9 +234,7 @@ class REINFORCE(OnPolicyAlgorithm):
             n_steps += 1
             n_masked += int((~rollout_buffer.active).sum())
             ends = self._end_episodes(rollout_buffer, new_obs, dones, infos)
-            rollout_buffer.add(self._last_obs, actions, rewards, ends)  # type: ignore[arg-type]
-            self._last_obs = new_obs  # type: ignore[assignment]
-            self._last_episode_starts = dones
+            rollout_buffer.add(observations, actions, rewards, ends)  # type: ignore[arg-type]
 
         self.logger.record("rollout/episodes", env.num_envs * self._episodes_per_env)
         self.logger.record("rollout/masked_fraction", n_masked / (n_steps * env.num_envs))
@@ -234,15 +243,16 @@ class REINFORCE(OnPolicyAlgorithm):
         return True
 
     def _sample_actions(self) -> np.ndarray:
-        """One action for each environment, drawn without recording gradients, [n_envs, ...]."""
+        """One action for each environment, drawn without recording gradients, [n_envs] or [n_envs, action size]."""
         with th.no_grad():
             actions = self.policy._predict(obs_as_tensor(self._last_obs, self.device))  # type: ignore[arg-type]
-        return actions.cpu().numpy().reshape(-1, *self.action_space.shape)  # type: ignore[misc]
+        return actions.cpu().numpy()
 
     def _within_bounds(self, actions: np.ndarray) -> np.ndarray:
         """Actions as the environment takes them: a Gaussian has no bounds, a Box has."""
         if not isinstance(self.action_space, spaces.Box):
             return actions
+        actions = actions.reshape(-1, *self.action_space.shape)
         if self.policy.squash_output:
             return self.policy.unscale_action(actions)
         return np.clip(actions, self.action_space.low, self.action_space.high)
@@ -254,6 +264,7 @@ class REINFORCE(OnPolicyAlgorithm):
         finished = np.flatnonzero(dones & buffer.active)
         for i in finished:
             if infos[i].get("TimeLimit.truncated", False):
+                _refuse_non_finite("terminal observation", infos[i]["terminal_observation"], int(i))
                 buffer.mark_truncated(int(i), infos[i]["terminal_observation"])
         if len(finished):
             self._update_info_buffer([infos[i] for i in finished], dones[finished])
@@ -270,16 +281,21 @@ class REINFORCE(OnPolicyAlgorithm):
             buffer.mark_truncated(int(i), _take(new_obs, i))
         return dones | too_long
 
+    def _update_current_progress_remaining(self, num_timesteps: int, total_timesteps: int) -> None:
+        """Whole episodes may end well beyond ``total_timesteps``; a schedule gets 0 then, not less."""
+        super()._update_current_progress_remaining(num_timesteps, total_timesteps)
+        self._current_progress_remaining = max(self._current_progress_remaining, 0.0)
+
     # ---- Learn --------------------------------------------------------------------------------------------------
 
     def train(self) -> None:
         """One policy gradient step on the episodes just played, then the value function, if there is one."""
-        self.policy.set_training_mode(True)
         self._update_learning_rate(self.policy.optimizer)
         episodes = self.rollout_buffer.episodes()
         observations = obs_as_tensor(episodes.observations, self.device)
 
         credit = self.assign_credit(episodes, observations)
+        self.policy.set_training_mode(True)
         self._update_policy(episodes, observations, credit.weights)
         if self.baseline == "value":
             returns_to_go = th.as_tensor(episodes.flatten(credit.returns_to_go), device=self.device)
@@ -296,9 +312,9 @@ class REINFORCE(OnPolicyAlgorithm):
         mask = episodes.mask()
         values, returns_to_go = self._evaluate(episodes, observations)
         credited = returns_to_go
+        baseline = leave_one_out_baseline(returns_to_go, mask) if self.baseline == "mean" else values
         if self.returns == "total":
-            credited, values = np.where(mask, returns_to_go[0], 0), np.where(mask, values[0], 0)
-        baseline = leave_one_out_baseline(credited, mask) if self.baseline == "mean" else values
+            credited, baseline = np.where(mask, returns_to_go[0], 0), np.where(mask, baseline[0], 0)
 
         weights = credited - baseline
         if self.discounted_gradient:
@@ -395,16 +411,35 @@ class REINFORCE(OnPolicyAlgorithm):
         )
 
 
-def _refuse_non_finite(rewards: np.ndarray, observations: Any) -> None:
-    """Raise ValueError naming the environment if a reward or an observation is NaN or infinite."""
-    parts = observations if isinstance(observations, dict) else {"observation": observations}
-    for name, values in {"reward": rewards, **parts}.items():
-        if values.dtype.kind == "f" and not np.isfinite(values).all():
-            environment = int(np.argwhere(~np.isfinite(values))[0, 0])
-            raise ValueError(
-                f"environment {environment} gave the {name} {values[environment]}, which is not finite; look there for "
-                "a division by zero or an exploding state (stable_baselines3.common.vec_env.VecCheckNan finds the step)"
-            )
+def _starts_elsewhere(space: spaces.Space) -> bool:
+    """Whether the numbers of a Discrete or MultiDiscrete space, alone or in a Dict, do not start at 0."""
+    if isinstance(space, spaces.Dict):
+        return any(_starts_elsewhere(part) for part in space.values())
+    return isinstance(space, spaces.Discrete | spaces.MultiDiscrete) and bool(np.any(space.start))
+
+
+def _refuse_non_finite(what: str, values: Any, environment: int | None = None) -> None:
+    """Raise ValueError if a value is NaN or infinite.
+
+    Args:
+        what: its name in the message.
+        values: an array or a dict of arrays, of every environment, [n_envs, ...], or of the one given.
+        environment: the index of that one.
+    """
+    if isinstance(values, dict):
+        for key, part in values.items():
+            _refuse_non_finite(f"{what} {key!r}", part, environment)
+        return
+    finite = np.isfinite(values)
+    if finite.all():
+        return
+    if environment is None:
+        environment = int(np.argwhere(~finite)[0, 0])
+        values = values[environment]
+    raise ValueError(
+        f"environment {environment} gave the {what} {values}, which is not finite; look there for a division by zero "
+        "or an exploding state (stable_baselines3.common.vec_env.VecCheckNan finds the step)"
+    )
 
 
 def _take(observations: Any, rows: Any) -> Any:

@@ -2,7 +2,7 @@
 
 Both compute in float64 by the same formulas. NumPy may round sin and cos of an array (the batch) and of a number (the
 single environment) differently in the last bit, depending on the processor; over 500 steps such a difference grows, so
-observations are compared to 1e-5 (where this was written, they agreed bit for bit). Rewards, dones, infos and episode statistics are compared exactly by their kind.
+floats are compared to 1e-5 (where this was written, they agreed bit for bit), everything else exactly.
 """
 
 from typing import Any

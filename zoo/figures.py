@@ -1,0 +1,302 @@
+"""``sb3-ext figures``: measure the learning results of the README again, every seed in a process of its own.
+
+What is finished is kept: the same command goes on where it was interrupted.
+"""
+
+import argparse
+import csv
+import json
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from sb3_ext.zoo.demo import positive
+from sb3_ext.zoo.options import one_of
+
+if TYPE_CHECKING:
+    import matplotlib.figure
+    import numpy as np
+    from rich.table import Table
+
+    from sb3_ext.zoo.training import Recipe
+
+EXAMPLE = """figures:
+  cartpole     CartPole-v1, REINFORCE's defaults, 16 environments, 500k steps
+  slm          CartPole-v1 by SLM-Lab's protocol: 4 environments, 200k steps, the last 100 training episodes
+  lunarlander  LunarLander-v3, zoo/hyperparams/reinforce.yml
+  acrobot      Acrobot-v1, zoo/hyperparams/reinforce.yml
+  pendulum     InvertedPendulum-v5 (Pendulum-v1 without MuJoCo), zoo/hyperparams/reinforce.yml
+
+examples:
+  sb3-ext figures                      all of them; again after Ctrl-C: what is missing
+  sb3-ext figures cartpole --jobs 4    one of them, four seeds at a time"""
+
+NAMES = ("cartpole", "slm", "lunarlander", "acrobot", "pendulum")
+WINDOW = 100  # episodes in every mean
+
+
+@dataclass(frozen=True)
+class Figure:
+    """What is measured, and how its seeds' values become one line of the table."""
+
+    title: str
+    env_id: str
+    recipe: "Recipe"
+    n_seeds: int
+    asked: str
+    seen: "Callable[[np.ndarray], str]"
+    greedy: bool = True
+    """the value of a seed: mean of 100 greedy episodes afterwards, else of its last 100 training episodes"""
+
+
+class Job(NamedTuple):
+    """One seed of a figure."""
+
+    name: str
+    figure: Figure
+    seed: int
+    curve: Path
+    """file for the training episodes: when each ended, and its return"""
+
+
+class Result(NamedTuple):
+    """One row of figures.csv."""
+
+    figure: str
+    env_id: str
+    seed: int
+    value: float
+    seconds: float
+    settings: str
+    """of the recipe, as JSON; a result with others is measured again"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command's options."""
+    options = argparse.ArgumentParser(
+        "sb3-ext figures",
+        description="Train REINFORCE on several seeds a figure, print the table and draw the learning curves.",
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    options.add_argument("figure", nargs="*", type=one_of(NAMES), help="what to measure (default: everything)")
+    options.add_argument("--jobs", type=positive, default=os.cpu_count() or 1, help="processes (default: all CPUs)")
+    options.add_argument("--output", type=Path, default=Path("runs/figures"), help="folder (default: runs/figures)")
+    options.add_argument("--force", action="store_true", help="forget what is there and measure again")
+    return options
+
+
+def main(arguments: list[str]) -> int:
+    """Measure what is missing, then report all there is; 130 if interrupted."""
+    options = parser().parse_args(arguments)
+    from rich.console import Console
+
+    console = Console()
+    chosen = {name: figure for name, figure in figures().items() if name in (options.figure or NAMES)}
+    if "lunarlander" in chosen and not installed("envpool", "Box2D"):
+        del chosen["lunarlander"]
+        hint = "lunarlander is left out: it needs Box2D or EnvPool, pip install 'sb3-ext[box2d,envpool]'"
+        console.print(hint, style="yellow", markup=False)
+    file = options.output / "figures.csv"
+    results = read(file)
+    if options.force:
+        results = {key: result for key, result in results.items() if key[0] not in chosen}
+        write(file, results)
+    interrupted = not complete(chosen, results, options)
+
+    console.print(table(chosen, results))
+    for image in draw_all(chosen, results, options.output):
+        console.print(f"learning curves  {image}", highlight=False, soft_wrap=True)
+    console.print(f"results          {file}", highlight=False, soft_wrap=True)
+    if interrupted:
+        left = len(missing(chosen, results, options.output))
+        console.print(f"interrupted with {left} seeds to go; what is finished is kept: the same command goes on there")
+    return 130 if interrupted else 0
+
+
+def complete(chosen: dict[str, Figure], results: dict[tuple[str, int], Result], options: argparse.Namespace) -> bool:
+    """Measure what is missing, add it to the results and keep them; False if interrupted."""
+    from sb3_ext.zoo.parallel import run_parallel
+
+    jobs = missing(chosen, results, options.output)
+    n_timesteps = sum(job.figure.recipe.n_timesteps for job in jobs)
+    try:
+        for result in run_parallel(measure, jobs, options.jobs, n_timesteps):
+            results[result.figure, result.seed] = result
+            write(options.output / "figures.csv", results)
+    except KeyboardInterrupt:
+        return False
+    return True
+
+
+def figures() -> dict[str, Figure]:
+    """All figures; what they ask for is what the README claims."""
+    from sb3_ext.zoo.training import Recipe, read_recipe
+
+    cartpole, slm = Recipe("reinforce", 500_000, n_envs=16), Recipe("reinforce", 200_000, n_envs=4)
+    pendulum = "InvertedPendulum-v5" if installed("mujoco") else "Pendulum-v1"
+
+    def tuned(env_id: str, asked: str) -> Figure:
+        return Figure(env_id, env_id, read_recipe("reinforce", env_id), 5, asked, iqm)
+
+    return {
+        "cartpole": Figure("CartPole-v1", "CartPole-v1", cartpole, 20, "20 of 20 seeds at 475", solved),
+        "slm": Figure("CartPole-v1, SLM-Lab's protocol", "CartPole-v1", slm, 8, "mean 483.3", mean, greedy=False),
+        "lunarlander": tuned("LunarLander-v3", "IQM 200"),
+        "acrobot": tuned("Acrobot-v1", "IQM -100"),
+        "pendulum": tuned(pendulum, "report"),
+    }
+
+
+def installed(*packages: str) -> bool:
+    """Whether any of them is."""
+    from importlib.util import find_spec
+
+    return any(find_spec(package) for package in packages)
+
+
+def solved(values: "np.ndarray") -> str:
+    """How many seeds are at 475."""
+    return f"{(values >= 475).sum()} of {len(values)} seeds at 475, mean {values.mean():.1f}"
+
+
+def mean(values: "np.ndarray") -> str:
+    """The plain mean."""
+    return f"mean {values.mean():.1f}"
+
+
+def iqm(values: "np.ndarray") -> str:
+    """Interquartile mean: without the lowest and the highest quarter (of 5 values: without one each)."""
+    cut = len(values) // 4
+    kept = sorted(values)[cut : len(values) - cut]
+    return f"IQM {sum(kept) / len(kept):.1f}"
+
+
+# ---- Measure --------------------------------------------------------------------------------------------------------
+
+
+def all_jobs(chosen: dict[str, Figure], output: Path) -> list[Job]:
+    """Every seed of every figure."""
+    return [
+        Job(name, figure, seed, output / "curves" / f"{name}-{seed}.csv")
+        for name, figure in chosen.items()
+        for seed in range(figure.n_seeds)
+    ]
+
+
+def is_done(job: Job, results: dict[tuple[str, int], Result]) -> bool:
+    """Whether there is a result with these very settings."""
+    result = results.get((job.name, job.seed))
+    return result is not None and (result.env_id, result.settings) == (job.figure.env_id, settings(job.figure))
+
+
+def missing(chosen: dict[str, Figure], results: dict[tuple[str, int], Result], output: Path) -> list[Job]:
+    """The seeds that are still to be measured, those of the longest trainings first."""
+    jobs = [job for job in all_jobs(chosen, output) if not is_done(job, results)]
+    return sorted(jobs, key=lambda job: -job.figure.recipe.n_timesteps)
+
+
+def settings(figure: Figure) -> str:
+    """What a result depends on, apart from code and seed."""
+    return json.dumps(figure.recipe.settings(), sort_keys=True)
+
+
+def measure(job: Job) -> Result:
+    """Train one seed, write its episodes, and evaluate it."""
+    from sb3_ext.zoo.parallel import StepCounter
+    from sb3_ext.zoo.training import EpisodeLog, evaluate, train
+
+    figure, log, started = job.figure, EpisodeLog(), time.perf_counter()
+    model, env = train(figure.recipe, figure.env_id, job.seed, callback=[log, StepCounter()])
+    episodes = [(t, r) for t, r in zip(log.timesteps, log.returns, strict=True) if t <= figure.recipe.n_timesteps]
+    job.curve.parent.mkdir(parents=True, exist_ok=True)
+    with job.curve.open("w", newline="") as opened:
+        csv.writer(opened).writerows([("timestep", "return"), *episodes])
+    last = [return_ for _, return_ in episodes[-WINDOW:]]
+    returns = evaluate(model, figure.env_id, WINDOW, job.seed) if figure.greedy else last
+    env.close()
+    value = float(sum(returns) / len(returns))
+    return Result(job.name, figure.env_id, job.seed, value, time.perf_counter() - started, settings(figure))
+
+
+# ---- Keep and show --------------------------------------------------------------------------------------------------
+
+
+def read(file: Path) -> dict[tuple[str, int], Result]:
+    """Earlier results by figure and seed; none if there is no file."""
+    if not file.exists():
+        return {}
+    with file.open(newline="") as opened:
+        rows = list(csv.DictReader(opened))
+    numbers = {"seed": int, "value": float, "seconds": float}
+    results = [Result(**{key: numbers.get(key, str)(cell) for key, cell in row.items()}) for row in rows]
+    return {(result.figure, result.seed): result for result in results}
+
+
+def write(file: Path, results: dict[tuple[str, int], Result]) -> None:
+    """Replace the file as a whole: an interruption leaves the old one or the new one."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    new = file.with_suffix(".new")
+    with new.open("w", newline="") as opened:
+        csv.writer(opened).writerows([Result._fields, *sorted(results.values())])
+    new.replace(file)
+
+
+def table(chosen: dict[str, Figure], results: dict[tuple[str, int], Result]) -> "Table":
+    """What was asked beside what was seen."""
+    import numpy as np
+    from rich.table import Table
+
+    lines = Table("figure", "asked", "seen", "lowest to highest", "seeds", title="Figures")
+    for name, figure in chosen.items():
+        jobs = all_jobs({name: figure}, Path())
+        values = np.array([results[name, job.seed].value for job in jobs if is_done(job, results)])
+        seen = (figure.seen(values), f"{values.min():.1f} to {values.max():.1f}") if len(values) else ("-", "-")
+        lines.add_row(f"{name}\n{figure.title}", figure.asked, *seen, f"{len(values)} of {figure.n_seeds}")
+    return lines
+
+
+def draw_all(chosen: dict[str, Figure], results: dict[tuple[str, int], Result], output: Path) -> list[Path]:
+    """The learning curves of every figure that has results, as PNG files."""
+    images = []
+    for name, figure in chosen.items():
+        curves = [job.curve for job in all_jobs({name: figure}, output) if is_done(job, results)]
+        if curves:
+            images.append(output / f"{name}.png")
+            draw(figure, curves).savefig(images[-1], dpi=120)
+    return images
+
+
+def draw(figure: Figure, curves: list[Path]) -> "matplotlib.figure.Figure":
+    """Median over seeds of the mean return of 100 episodes, in the band of their middle half."""
+    import matplotlib.figure
+    import numpy as np
+
+    from sb3_ext.zoo.curves import label_axes
+
+    grid = np.linspace(0, figure.recipe.n_timesteps, 200)
+    means = np.array([rolling_mean(file, grid) for file in curves])
+    begun = ~np.isnan(means).any(axis=0)  # every seed has ended an episode
+    grid, (low, middle, high) = grid[begun], np.quantile(means[:, begun], [0.25, 0.5, 0.75], axis=0)
+    image = matplotlib.figure.Figure(figsize=(7, 4), layout="constrained")
+    axes = image.subplots()
+    axes.fill_between(grid, low, high, color="C0", alpha=0.2, linewidth=0, label="middle half of the seeds")
+    axes.plot(grid, middle, color="C0", linewidth=2, label=f"median of {len(curves)} seeds")
+    label_axes(axes, f"REINFORCE on {figure.title}")
+    axes.legend(frameon=False, loc="lower right")
+    return image
+
+
+def rolling_mean(file: Path, grid: "np.ndarray") -> "np.ndarray":
+    """Mean return of the last 100 episodes that had ended by each point of the grid; not a number before the first."""
+    import numpy as np
+
+    timesteps, returns = np.loadtxt(file, delimiter=",", skiprows=1, ndmin=2).T
+    sums = np.concatenate([[0.0], np.cumsum(returns)])
+    n_ended = np.searchsorted(timesteps, grid, side="right")
+    n_averaged = np.minimum(n_ended, WINDOW)
+    with np.errstate(invalid="ignore"):
+        return (sums[n_ended] - sums[n_ended - n_averaged]) / n_averaged
