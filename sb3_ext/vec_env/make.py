@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
-from gymnasium.envs.registration import EnvSpec, _find_spec
+from gymnasium.envs.registration import EnvSpec, _find_spec, load_env_creator
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
 from stable_baselines3.common.env_util import make_vec_env as sb3_make_vec_env
 from stable_baselines3.common.vec_env import SubprocVecEnv, VecEnv, VecMonitor
@@ -17,7 +17,7 @@ from sb3_ext.vec_env.cartpole import SameStepCartPole
 from sb3_ext.vec_env.envpool_vec_env import EnvPoolVecEnv
 from sb3_ext.vec_env.gymnasium_vec_env import GymnasiumVecEnv
 
-BACKENDS = ("auto", "gymnasium", "envpool", "dummy", "subproc")
+BACKENDS = ("auto", "gymnasium", "envpool", "native", "dummy", "subproc")
 
 ENVPOOL_VERIFIED_IDS = frozenset({"LunarLander-v3", "Acrobot-v1", "MountainCar-v0", "MountainCarContinuous-v0"})
 """The ids whose dynamics, rewards, ends and time limits agree with Gymnasium's: tests/vec_env compares them."""
@@ -48,8 +48,9 @@ def make_vec_env(
     """Creates a monitored ``VecEnv``, as SB3's function of the same name does, on a faster backend where there is one.
 
     ``"auto"`` takes the fastest backend that does all that was asked for: the vectorised CartPole (it starts from the
-    very states that SB3's ``DummyVecEnv`` starts from), EnvPool for ``ENVPOOL_VERIFIED_IDS`` if it is installed (its
-    own random numbers), else SB3's ``DummyVecEnv``.
+    very states that SB3's ``DummyVecEnv`` starts from), the ``VecEnv`` class that the environment itself names (static
+    method ``sb3_vec_env(**kwargs)``; ``GridWorld``'s makes the very transitions of ``DummyVecEnv``), EnvPool for
+    ``ENVPOOL_VERIFIED_IDS`` if it is installed (its own random numbers), else SB3's ``DummyVecEnv``.
 
     Args:
         env_id: Registered id, or a callable that returns an environment (``auto``, ``dummy`` and ``subproc`` only).
@@ -64,7 +65,7 @@ def make_vec_env(
             and that class's arguments. ``envpool``: ``num_threads``. Else for SB3's vector class.
         monitor_kwargs: For the monitor; the fast backends know ``info_keywords``.
         wrapper_kwargs: For ``wrapper_class``.
-        backend: ``"auto"``, ``"gymnasium"``, ``"envpool"``, ``"dummy"`` or ``"subproc"``.
+        backend: ``"auto"``, ``"gymnasium"``, ``"envpool"``, ``"native"``, ``"dummy"`` or ``"subproc"``.
 
     Returns:
         The environments, inside SB3's ``VecMonitor`` (``dummy`` and ``subproc``: each inside ``Monitor``).
@@ -95,6 +96,8 @@ def make_vec_env(
     if backend == "gymnasium":
         assert spec is not None  # required above
         vec_env: VecEnv = GymnasiumVecEnv(_gymnasium_vector_env(spec, n_envs, env_kwargs, vec_env_kwargs))
+    elif backend == "native":
+        vec_env = _native_vec_env(spec, n_envs, env_kwargs, vec_env_kwargs)
     else:
         env_kwargs.setdefault("render_mode", _envpool_render_mode(env_id))
         vec_env = EnvPoolVecEnv(env_id, n_envs, **env_kwargs, **vec_env_kwargs)
@@ -145,6 +148,8 @@ def _fastest_backend(spec: EnvSpec | None, env_kwargs: dict[str, Any]) -> str:
         return "dummy"
     if _is_cartpole(spec) and {*spec.kwargs, *env_kwargs} <= _CARTPOLE_KWARGS and (limit or spec.max_episode_steps):
         return "gymnasium"
+    if _native_class(spec, env_kwargs) is not None:
+        return "native"
     verified = spec.id in ENVPOOL_VERIFIED_IDS and str(spec.entry_point).startswith("gymnasium.envs.")
     if verified and set(env_kwargs) <= _ENVPOOL_KWARGS and importlib.util.find_spec("envpool") is not None:
         return "envpool"
@@ -178,6 +183,28 @@ def _gymnasium_vector_env(
     vector_env.spec = deepcopy(spec)
     vector_env.spec.max_episode_steps = kwargs["max_episode_steps"]
     return vector_env
+
+
+def _native_class(spec: EnvSpec, env_kwargs: dict[str, Any]) -> Callable[..., VecEnv] | None:
+    """The ``VecEnv`` class that the environment's class names for these arguments, or None."""
+    creator = load_env_creator(spec.entry_point) if isinstance(spec.entry_point, str) else spec.entry_point
+    choose = getattr(creator, "sb3_vec_env", None)
+    kwargs = {key: value for key, value in {**spec.kwargs, **env_kwargs}.items() if key != "max_episode_steps"}
+    return None if choose is None else choose(**kwargs)
+
+
+def _native_vec_env(
+    spec: EnvSpec | None, n_envs: int, env_kwargs: dict[str, Any], vec_env_kwargs: dict[str, Any]
+) -> VecEnv:
+    """The environment's own ``VecEnv``; like SB3, with ``render_mode="rgb_array"``."""
+    assert spec is not None  # required by make_vec_env
+    vec_env_class = _native_class(spec, env_kwargs)
+    if vec_env_class is None or spec.additional_wrappers:
+        raise ValueError(f"{spec.id} has no native VecEnv for {env_kwargs}; use backend='auto' or 'dummy'")
+    kwargs = {"render_mode": "rgb_array", **spec.kwargs, **env_kwargs, **vec_env_kwargs}
+    if kwargs.get("max_episode_steps") is None:
+        kwargs["max_episode_steps"] = spec.max_episode_steps
+    return vec_env_class(n_envs, **kwargs)
 
 
 def _env_fn(spec: EnvSpec, env_kwargs: dict[str, Any]) -> Callable[[], gym.Env[Any, Any]]:

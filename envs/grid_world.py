@@ -1,0 +1,404 @@
+"""A grid world drawn as text: Gymnasium's interface over an exact, open model.
+
+The model is built once from the map (``grid_model.py``); a step is then three look-ups in its arrays. Random numbers
+come from a generator of one integer of state (splitmix64, Steele, Lea & Flood 2014), so that ``GridWorldVecEnv`` can
+draw the very same numbers for a thousand worlds at once.
+"""
+
+import json
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from operator import index
+from pathlib import Path
+from typing import Any, Self, SupportsIndex
+
+import gymnasium as gym
+import numpy as np
+import numpy.typing as npt
+
+from sb3_ext.envs.grid_map import CLIFF, DOOR, GOAL, KEY, WALL, Cell, GridMap, random_map
+from sb3_ext.envs.grid_model import Rules, build_model, check_goals
+from sb3_ext.envs.grid_observation import GridObservation
+from sb3_ext.envs.layouts import LAYOUTS
+from sb3_ext.tabular.mdp import TabularMDP
+
+MapLike = str | Sequence[str] | GridMap
+MASK64 = 2**64 - 1
+GOLDEN_GAMMA = 0x9E3779B97F4A7C15  # 2^64 / golden ratio, odd
+
+
+class GridWorld(gym.Env[Any, Any]):
+    """A world of cells, from a map.
+
+    ### Action space
+    ``Discrete(4)``: 0 up, 1 right, 2 down, 3 left. With king's moves ``Discrete(8)``: 4 up-right, 5 down-right, 6
+    down-left, 7 up-left. With ``stay``, the last action is to stay.
+
+    ### Observation space
+    By ``observation`` (``index``, ``coordinates``, ``one_hot``, ``image`` or ``goal``), see ``GridObservation``. The
+    state is ``row * width + column``, plus ``height * width`` once the key is held.
+
+    ### Starting state
+    Drawn uniformly from the cells ``S``, or from all free cells with ``random_start``.
+
+    ### Dynamics
+    A move off the map or into a wall ends where it began. The wind of the cell that is left is added to the move, and
+    the sum is clipped to the map (it may carry over a wall). Entering the key takes it, entering a cliff leads back to
+    the start, any action in a cell that jumps follows the jump.
+
+    ### Rewards
+    ``step_reward`` for each step; instead of it ``goal_reward`` for entering a goal, ``hole_reward`` for a hole or a
+    cliff, the map's own reward of the cell entered, ``bump_reward`` for a blocked move, and the jump's for a jump.
+
+    ### Episode end
+    ``terminated`` at a hole and, with ``goal_ends``, at a goal. ``truncated`` is reported by Gymnasium's TimeLimit: the
+    registered ids have one (``gym.make(id, max_episode_steps=...)``), the bare class has none.
+
+    ### Info
+    ``is_success``: whether this step reached a goal that ends the episode (SB3 logs its mean as the success rate).
+
+    Attributes:
+        grid_map: The map at present.
+        mdp: Its exact model, a TabularMDP.
+        rules: The rules of moving and of rewards.
+        state: The state at present.
+        compute_reward: With ``observation="goal"``: (achieved_goal, desired_goal, info) -> reward, as SB3's
+            ``HerReplayBuffer`` needs it, for one pair of cells [2] or many [n, 2].
+
+    Args:
+        map: Name of a layout (``sb3_ext.envs.layouts.LAYOUTS``), the map's text or rows, or a ``GridMap``.
+        observation: Observation mode.
+        render_mode: ``"human"``, ``"rgb_array"``, ``"ansi"`` or None.
+        slip: Probability, from 0 to 1, that a move goes to one of its two sides (a quarter turn; half each).
+        king_moves: Eight directions instead of four.
+        stay: Adds the action to stay.
+        stochastic_wind: Where there is wind, its strength varies by -1, 0 or 1 cells, 1/3 each.
+        random_start: Starts in any free cell.
+        step_reward: -0.01 unless the layout says otherwise; likewise the following.
+        goal_reward: 1.
+        hole_reward: -1, for cliffs too.
+        bump_reward: For a blocked move; None (no special reward).
+        goal_ends: True; False makes an endless task.
+        require_goal: Refuses maps without a goal, and with one that cannot be reached.
+        redraw_obstacles: Number of walls of a random map of the same shape that is drawn at each reset (see
+            ``random_map``). That is one MDP for each episode, not a fixed one: only ``"image"`` shows the layout.
+        change: (n, map): after n steps since the last seeded reset, counted over all episodes, the world takes this map
+            (as soon as the agent is not standing where a wall comes), as in S&B's Figures 8.4 and 8.5.
+
+    Raises:
+        ValueError: If the map or a number is impossible; the message names the cell or the value.
+
+    Example:
+        >>> env = GridWorld('''
+        ...     S.#
+        ...     ..G
+        ... ''')
+        >>> env.reset(seed=0)
+        (0, {})
+        >>> env.step(1)
+        (1, -0.01, False, False, {'is_success': False})
+    """
+
+    metadata = {"render_modes": ["human", "rgb_array", "ansi"], "render_fps": 8}
+
+    def __init__(
+        self,
+        map: MapLike = "Obstacles5x5",
+        observation: str = "index",
+        render_mode: str | None = None,
+        *,
+        slip: float | None = None,
+        king_moves: bool | None = None,
+        stay: bool | None = None,
+        stochastic_wind: bool | None = None,
+        random_start: bool | None = None,
+        step_reward: float | None = None,
+        goal_reward: float | None = None,
+        hole_reward: float | None = None,
+        bump_reward: float | None = None,
+        goal_ends: bool | None = None,
+        require_goal: bool | None = None,
+        redraw_obstacles: int | None = None,
+        change: tuple[int, MapLike] | None = None,
+    ) -> None:
+        layout = LAYOUTS.get(map, {}) if isinstance(map, str) else {}
+        given = {
+            "slip": slip, "king_moves": king_moves, "stay": stay, "stochastic_wind": stochastic_wind,
+            "random_start": random_start, "step_reward": step_reward, "goal_reward": goal_reward,
+            "hole_reward": hole_reward, "bump_reward": bump_reward, "goal_ends": goal_ends,
+        }  # fmt: skip
+        self.rules = Rules(**{**layout.get("rules", {}), **{k: v for k, v in given.items() if v is not None}})
+        self.observation_mode = observation
+        self._require_goal = layout.get("require_goal", True) if require_goal is None else require_goal
+        if render_mode not in (None, *self.metadata["render_modes"]):
+            raise ValueError(f"render_mode must be one of {self.metadata['render_modes']}, got {render_mode!r}")
+        self.render_mode = render_mode
+        self.redraw_obstacles = redraw_obstacles
+        if change is None and "change" in layout:
+            change = (layout["change"]["after"], layout["change"]["map"])
+        self._first_map = read_map(map)
+        self._change = None if change is None else self._checked_change(*change)
+        self._window: Any = None
+        self._painter: Any = None
+        self._random_state: int | None = None
+        self._adopt(self._first_map if redraw_obstacles is None else self._drawn_map(0))
+        self.observation_space = self._observation.space
+        self.action_space = gym.spaces.Discrete(self.mdp.n_actions)
+        if observation == "goal":  # only then: SB3 takes whatever has this method for a goal environment
+            self.compute_reward = self._compute_reward
+        self._n_valid_actions = 0  # none before the first reset
+        self._n_steps = 0
+        self.state = -1
+
+    # --- descriptions and files
+
+    @classmethod
+    def from_dict(cls, description: Mapping[str, Any], **overrides: Any) -> Self:
+        """Builds a world from plain data: ``map``, ``wind``, ``rewards``, ``jumps``, ``rules``, ``change``, ...
+
+        Args:
+            description: As ``to_dict`` gives it, and as in ``LAYOUTS``.
+            overrides: Arguments of the constructor that take precedence.
+        """
+        kwargs: dict[str, Any] = {"require_goal": description.get("require_goal", True)}
+        unknown = set(description.get("rules", {})) - set(Rules.__dataclass_fields__)
+        if unknown:
+            raise ValueError(f"unknown rules {sorted(unknown)}; there are {', '.join(Rules.__dataclass_fields__)}")
+        if "change" in description:
+            kwargs["change"] = (description["change"]["after"], description["change"]["map"])
+        kwargs.update(description.get("rules", {}))
+        return cls(GridMap.from_dict(description), **{**kwargs, **overrides})
+
+    @classmethod
+    def from_file(cls, path: str | Path, **overrides: Any) -> Self:
+        """Reads a world that ``to_file`` wrote (JSON), or a bare map (any text that does not begin with ``{``)."""
+        text = Path(path).read_text(encoding="utf-8")
+        if not text.lstrip().startswith("{"):
+            return cls(GridMap.from_text(text), **overrides)
+        try:
+            description = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{path} begins like JSON, but is not: {error}") from error
+        return cls.from_dict(description, **overrides)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The world as plain data, all but the observation and render mode and the redrawing."""
+        default = Rules()
+        rules = {key: value for key, value in vars(self.rules).items() if value != getattr(default, key)}
+        description = {**self._first_map.to_dict(), "rules": rules, "require_goal": self._require_goal}
+        if self._change is not None:
+            description["change"] = {"after": self._change[0], "map": self._change[1].to_text().splitlines()}
+        return description
+
+    def to_file(self, path: str | Path) -> None:
+        """Writes the world as readable JSON, one row of the map a line."""
+        Path(path).write_text(json.dumps(self.to_dict(), indent=1) + "\n", encoding="utf-8")
+
+    # --- Gymnasium
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        """Starts an episode; a seed starts all random numbers (and a changing world) anew."""
+        super().reset(seed=seed)
+        if seed is not None or self._random_state is None:
+            self._random_state = first_random_state(self.np_random)
+            self._n_steps = 0
+        if self.redraw_obstacles is not None:
+            self._adopt(self._drawn_map(int(self._uniform() * 2**53)))
+        elif self._n_steps == 0 and self.grid_map is not self._first_map:
+            self._adopt(self._first_map)
+        self._n_valid_actions = self.mdp.n_actions
+        self.state = self._starts[0]
+        if len(self._starts) > 1:
+            self.state = self._starts[int(self._uniform() * len(self._starts))]
+        if self.render_mode == "human":
+            self.render()
+        return self._observation.one(self.state), {}
+
+    def step(self, action: SupportsIndex) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        """Makes one move.
+
+        Raises:
+            ValueError: If the action is none.
+            RuntimeError: If called before ``reset``.
+        """
+        move = index(action)
+        if not 0 <= move < self._n_valid_actions:
+            self._refuse(move)
+        outcome = bisect_right(self._thresholds, self._uniform()) if self._thresholds else 0
+        place = (self.state, move, outcome)
+        self.state = state = self._next_state_at(*place)
+        terminated = self._terminated_at(*place)
+        if self._change is not None:
+            self._count_step(self._change)
+        if self.render_mode == "human":
+            self.render()
+        return (
+            state if self._sees_index else self._observation.one(state),
+            self._reward_at(*place),
+            terminated,
+            False,
+            {"is_success": terminated and state in self._goal_states},
+        )
+
+    def render(self) -> Any:
+        """The world at present: an array (``rgb_array``), text (``ansi``), or None after showing it (``human``)."""
+        from sb3_ext.envs import rendering
+
+        if self.render_mode is None:
+            gym.logger.warn("render() needs a render_mode: GridWorld(..., render_mode='rgb_array')")
+            return None
+        agent, has_key = self.agent
+        if self.render_mode == "ansi":
+            return rendering.render_text(self.grid_map, agent, has_key=has_key)
+        if self._painter is None:
+            self._painter = rendering.GridPainter(self.grid_map)
+        frame = self._painter.frame(agent, self.grid_map.cells(KEY + DOOR) if has_key else ())
+        if self.render_mode == "rgb_array":
+            return frame
+        if self._window is None:
+            self._window = rendering.Window()
+        self._window.show(frame)
+        return None
+
+    def close(self) -> None:
+        """Closes the window, if there is one."""
+        if self._window is not None:
+            self._window.close()
+            self._window = None
+
+    # --- goals
+
+    def _compute_reward(
+        self, achieved_goal: npt.NDArray[Any], desired_goal: npt.NDArray[Any], info: Any = None
+    ) -> float | npt.NDArray[np.float32]:
+        """The reward of arriving at a cell when a certain cell was the goal, for ``HerReplayBuffer``.
+
+        Args:
+            achieved_goal: (row, column), [2] or [n, 2].
+            desired_goal: Likewise.
+            info: Not needed.
+
+        Returns:
+            A number, or float32 [n].
+        """
+        achieved, desired = np.atleast_2d(achieved_goal), np.atleast_2d(desired_goal)
+        cells = np.rint(achieved).astype(np.int64) @ np.array([self.grid_map.shape[1], 1])
+        reached = (np.abs(achieved - desired) < 0.5).all(axis=1)
+        rewards = np.where(reached, self._goal_reward, self._entry_rewards[cells])
+        return float(rewards[0]) if np.ndim(achieved_goal) == 1 else rewards.astype(np.float32)
+
+    def _check_goal_mode(self) -> None:
+        """Refuses worlds whose reward cannot be computed from the cell that was reached."""
+        obstacles = {
+            f"{self.grid_map.mask(GOAL).sum()} goals": self.grid_map.mask(GOAL).sum() != 1,
+            "goal_ends=False": not self.rules.goal_ends,
+            "bump_reward": self.rules.bump_reward is not None,
+            "jumps": bool(self.grid_map.jumps),
+            "cliffs": bool(self.grid_map.mask(CLIFF).any()),
+        }
+        for name, present in obstacles.items():
+            if present:
+                raise ValueError(
+                    "observation='goal' needs one goal, which ends the episode, and rewards that depend on the cell "
+                    f"entered alone, got {name}; choose another observation mode"
+                )
+
+    # --- inside
+
+    @property
+    def agent(self) -> tuple[Cell | None, bool]:
+        """The agent's cell (None before the first reset), and whether it holds the key."""
+        if self.state < 0:
+            return None, False
+        layer, cell = divmod(self.state, self.grid_map.n_cells)
+        return divmod(cell, self.grid_map.shape[1]), layer == 1
+
+    @staticmethod
+    def sb3_vec_env(**kwargs: Any) -> Any:
+        """The class that steps many such worlds at once behind SB3's ``VecEnv``, or None where it cannot."""
+        from sb3_ext.envs.grid_world_vec import GridWorldVecEnv
+
+        return GridWorldVecEnv if GridWorldVecEnv.supports(**kwargs) else None
+
+    def _adopt(self, grid_map: GridMap) -> None:
+        """Makes a map the present one, with its model."""
+        self.grid_map = grid_map
+        self.mdp: TabularMDP = build_model(grid_map, self.rules)
+        if self._require_goal and self.redraw_obstacles is None:  # a random map has its path
+            check_goals(grid_map, self.mdp)
+        self._observation = GridObservation(self.observation_mode, grid_map)
+        self._sees_index = self.observation_mode == "index"
+        self._next_state_at = self.mdp.next_state.item  # plain Python numbers, from arrays of any size
+        self._reward_at = self.mdp.reward.item
+        self._terminated_at = self.mdp.terminated.item
+        self._thresholds: list[float] = np.cumsum(self.mdp.probability[0, 0])[:-1].tolist()
+        self._starts: list[int] = self.mdp.start.nonzero()[0].tolist()
+        goals = np.flatnonzero(grid_map.mask(GOAL)).tolist()
+        self._goal_states = {goal + layer for goal in goals for layer in range(0, self.mdp.n_states, grid_map.n_cells)}
+        self._painter = None
+        if self.observation_mode == "goal":
+            self._check_goal_mode()
+            own, rules = grid_map.cell_rewards.ravel(), self.rules
+            self._goal_reward = rules.goal_reward if np.isnan(own[goals[0]]) else float(own[goals[0]])
+            holes = np.where(grid_map.mask("H").ravel(), rules.hole_reward, rules.step_reward)
+            self._entry_rewards = np.where(np.isnan(own), holes, own)
+            self._entry_rewards[goals[0]] = rules.step_reward
+
+    def _drawn_map(self, seed: int) -> GridMap:
+        """A random map in place of the first one."""
+        assert self.redraw_obstacles is not None
+        return random_map(self._first_map.shape, self.redraw_obstacles, seed)
+
+    def _checked_change(self, after: int, map: MapLike) -> tuple[int, GridMap]:
+        later = read_map(map)
+        if after < 1 or later.shape != self._first_map.shape or later.has_key != self._first_map.has_key:
+            raise ValueError(
+                f"change needs a number of steps from 1 and a map of the same shape {self._first_map.shape}, with a "
+                f"key if that has one, got {after} and a map of shape {later.shape}"
+            )
+        return after, later
+
+    def _count_step(self, change: tuple[int, GridMap]) -> None:
+        """Counts a step, and takes the later map when it is time and the agent is not in the way of a wall."""
+        self._n_steps += 1
+        after, later = change
+        if self._n_steps >= after and self.grid_map is not later:
+            cell = self.agent[0]
+            if cell is not None and later.letters[cell] != WALL:
+                self._adopt(later)
+
+    def _uniform(self) -> float:
+        """A number in [0, 1) of 53 random bits: the next one of splitmix64."""
+        assert self._random_state is not None  # reset() sets it
+        self._random_state = bits = (self._random_state + GOLDEN_GAMMA) & MASK64
+        bits = ((bits ^ (bits >> 30)) * 0xBF58476D1CE4E5B9) & MASK64
+        bits = ((bits ^ (bits >> 27)) * 0x94D049BB133111EB) & MASK64
+        return ((bits ^ (bits >> 31)) >> 11) * 2.0**-53
+
+    def _refuse(self, action: int) -> None:
+        if self._n_valid_actions == 0:
+            raise RuntimeError("call reset() before step()")
+        raise ValueError(f"GridWorld's actions are 0 to {self._n_valid_actions - 1}, got {action}")
+
+
+def first_random_state(generator: np.random.Generator) -> int:
+    """Where the splitmix64 sequence of a world begins, drawn from Gymnasium's seeded generator."""
+    return int(generator.integers(2**64, dtype=np.uint64))
+
+
+def read_map(map: MapLike) -> GridMap:
+    """A map from the name of a layout, text, rows, or a map.
+
+    Raises:
+        ValueError: If it is none of these, or impossible.
+    """
+    if isinstance(map, GridMap):
+        return map
+    if isinstance(map, str) and map in LAYOUTS:
+        return GridMap.from_dict(LAYOUTS[map])
+    try:
+        return GridMap.from_text(map)
+    except ValueError as error:
+        if isinstance(map, str) and "\n" not in map:
+            raise ValueError(f"{map!r} is no layout ({', '.join(LAYOUTS)}), and read as a map: {error}") from error
+        raise
