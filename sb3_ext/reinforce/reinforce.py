@@ -103,10 +103,10 @@ class REINFORCE(OnPolicyAlgorithm):
     ``train/value_loss``, ``train/std`` (continuous actions), ``train/learning_rate``, ``train/n_updates``.
 
     Raises:
-        ValueError: for an unknown ``returns`` or ``baseline``, a count below 1, gamma outside [0, 1], or
-            ``baseline="mean"`` with one episode per update (there is no other to compare with), or a Discrete space
-            that does not start at 0; while learning, for a reward or observation that is not finite, naming the
-            environment.
+        ValueError: for an unknown ``returns`` or ``baseline``, a count below 1, gamma outside [0, 1], a
+            max_grad_norm that is not above 0, ``baseline="mean"`` with one episode per update (there is no other to
+            compare with), or a Discrete space that does not start at 0; while learning, for a reward or observation
+            that is not finite, naming the environment.
     """
 
     policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {
@@ -174,6 +174,7 @@ class REINFORCE(OnPolicyAlgorithm):
 
     def _setup_model(self) -> None:
         self._check_parameters()
+        self._check_spaces()
         super()._setup_model()
         self.ent_coef_schedule = FloatSchedule(self.ent_coef)
         self.rollout_buffer = EpisodeBuffer(self.n_envs, self._episodes_per_env)
@@ -185,16 +186,24 @@ class REINFORCE(OnPolicyAlgorithm):
         for name in ("n_episodes", "n_value_updates", "max_episode_steps"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if not self.max_grad_norm > 0:
+            raise ValueError(f"max_grad_norm must be above 0 (math.inf does not clip), got {self.max_grad_norm}")
+        if not 0 <= self.gamma <= 1:
+            raise ValueError(f"gamma must lie in [0, 1], got {self.gamma}")
+        if self.baseline == "mean" and self._episodes_per_env * self.n_envs == 1:
+            raise ValueError('baseline="mean" compares episodes with each other: n_episodes must be at least 2, got 1')
+
+    def _check_spaces(self) -> None:
         for name in ("observation_space", "action_space"):
             if _starts_elsewhere(getattr(self, name)):
                 raise ValueError(
                     f"REINFORCE counts from 0, but the {name} is {getattr(self, name)}; shift it with "
                     "gymnasium.wrappers.TransformObservation or TransformAction"
                 )
-        if not 0 <= self.gamma <= 1:
-            raise ValueError(f"gamma must lie in [0, 1], got {self.gamma}")
-        if self.baseline == "mean" and self._episodes_per_env * self.n_envs == 1:
-            raise ValueError('baseline="mean" compares episodes with each other: n_episodes must be at least 2, got 1')
+        if issubclass(self.policy_class, MultiInputActorCriticPolicy) and not isinstance(
+            self.observation_space, spaces.Dict
+        ):
+            raise ValueError(f"MultiInputPolicy needs a Dict observation space, got {self.observation_space}")
 
     @property
     def _episodes_per_env(self) -> int:
