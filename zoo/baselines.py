@@ -20,7 +20,7 @@ from stable_baselines3.common.utils import obs_as_tensor
 from tqdm import tqdm
 
 from sb3_ext import REINFORCE
-from sb3_ext.common import policy_gradient_loss
+from sb3_ext.common import flat_gradient, policy_gradient_loss
 from sb3_ext.vec_env import make_vec_env
 from sb3_ext.zoo.curves import draw_runs, label_axes
 from sb3_ext.zoo.training import EpisodeLog
@@ -114,8 +114,7 @@ def sample_gradients(model: REINFORCE) -> tuple[dict[str, th.Tensor], list[float
             weights = model.assign_credit(episodes, observations).weights
             model.policy.zero_grad()
             policy_gradient_loss(log_probs, weights, episodes.n_episodes).backward(retain_graph=True)
-            parameters = [parameter.grad for parameter in model.policy.parameters() if parameter.grad is not None]
-            gradients[way].append(th.cat([gradient.flatten() for gradient in parameters]))
+            gradients[way].append(flat_gradient(model.policy))
     return {way: th.stack(samples) for way, samples in gradients.items()}, returns
 
 
