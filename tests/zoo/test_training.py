@@ -118,9 +118,16 @@ def test_every_entry_of_ours_makes_a_reinforce(env_id):
         env = VecNormalize(env, **recipe.normalize)
     model = REINFORCE(env=env, **recipe.arguments())
     for key, value in recipe.hyperparams.items():
-        if key != "policy":
+        if key != "policy" and not str(value).startswith("lin_"):
             assert getattr(model, key) == value
     assert recipe.n_timesteps >= 100_000
+
+
+def test_a_linear_schedule_reaches_the_model():
+    recipe = read_recipe("reinforce", "LunarLander-v3")
+    model = REINFORCE(env=make_vec_env("CartPole-v1", n_envs=4), **recipe.arguments())
+    assert recipe.hyperparams["learning_rate"] == "lin_0.005"
+    assert [model.lr_schedule(progress) for progress in (1.0, 0.5, 0.0)] == [0.005, 0.0025, 0.0]
 
 
 @pytest.mark.parametrize("env_id", ENTRIES)
