@@ -19,7 +19,7 @@ from sb3_ext.vec_env import make_vec_env
 
 
 def cartpole(**kwargs):
-    return small(make_vec_env("CartPole-v1", 4), **kwargs)
+    return small(make_vec_env("CartPole-v1", 4, backend="gymnasium"), **kwargs)
 
 
 # ---- The same seed, the same run ----------------------------------------------------------------------------------
@@ -36,7 +36,7 @@ def test_dummy_and_subproc_and_the_fast_backend_agree():
     envs = [
         sb3_make_vec_env("CartPole-v1", 2, vec_env_cls=DummyVecEnv),
         sb3_make_vec_env("CartPole-v1", 2, vec_env_cls=SubprocVecEnv, vec_env_kwargs={"start_method": "spawn"}),
-        make_vec_env("CartPole-v1", 2),
+        make_vec_env("CartPole-v1", 2, backend="gymnasium"),
     ]
     runs = [parameters(small(env, seed=3).learn(600)) for env in envs]
     for env in envs:
