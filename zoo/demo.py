@@ -23,7 +23,7 @@ def parser() -> argparse.ArgumentParser:
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    options.add_argument("--timesteps", type=positive, default=300_000, help="environment steps (default: 300000)")
+    options.add_argument("--timesteps", type=positive, help="steps of a training (default: 300000; compared: 150000)")
     options.add_argument("--n-envs", type=positive, default=16, help="parallel environments (default: 16)")
     options.add_argument("--seed", type=int, default=0, help="seed of the run (default: 0)")
     options.add_argument("--output", type=Path, default=Path("runs/demo"), help="folder to write (default: runs/demo)")
@@ -43,7 +43,7 @@ def main(arguments: list[str]) -> int:
     if options.compare_baselines:
         from sb3_ext.zoo.baselines import compare_baselines
 
-        return compare_baselines(options.timesteps, options.n_envs, options.seeds, options.output)
+        return compare_baselines(options.timesteps or 150_000, options.n_envs, options.seeds, options.output)
     return train_and_show(options)
 
 
@@ -62,7 +62,7 @@ def train_and_show(options: argparse.Namespace) -> int:
     log = EpisodeLog()
     started, interrupted = time.perf_counter(), False
     try:
-        model.learn(options.timesteps, callback=log, progress_bar=True)
+        model.learn(options.timesteps or 300_000, callback=log, progress_bar=True)
     except KeyboardInterrupt:
         interrupted = True
     seconds = time.perf_counter() - started
