@@ -1,5 +1,5 @@
 # `make demo` and `make test` are all a fresh machine needs; both make the virtual environment first.
-PYTHON ?= python3.11
+PYTHON ?= $(firstword $(shell command -v python3.11 python3))
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
@@ -35,8 +35,10 @@ format: $(INSTALLED)  ## Put the code in form
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-figures: $(INSTALLED)  ## Make every figure in the README again (about an hour)
-	$(BIN)/python -m sb3_ext.zoo figures
+figures: $(INSTALLED)  ## Measure every figure in the README again (about an hour)
+	$(BIN)/sb3-ext figures
+	$(BIN)/sb3-ext demo --compare-baselines
+	$(BIN)/sb3-ext speed
 
 clean:  ## Remove what was built
 	rm -rf .venv build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -32,7 +32,11 @@ def main(arguments: list[str] | None = None) -> int:
     if command not in COMMANDS:
         print(f"sb3-ext: there is no command {command!r}\n\n{usage()}", file=sys.stderr)
         return 2
-    return import_module(f"sb3_ext.zoo.{command}").main(rest)
+    try:
+        return import_module(f"sb3_ext.zoo.{command}").main(rest)
+    except KeyboardInterrupt:  # outside of what a command keeps from an interruption itself
+        print("interrupted", file=sys.stderr)
+        return 130
 
 
 if __name__ == "__main__":

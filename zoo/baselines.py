@@ -16,14 +16,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
-from stable_baselines3.common.callbacks import BaseCallback, CallbackList
 from stable_baselines3.common.utils import obs_as_tensor
 from tqdm import tqdm
 
 from sb3_ext import REINFORCE
-from sb3_ext.common import policy_gradient_loss
+from sb3_ext.common import flat_gradient, policy_gradient_loss
 from sb3_ext.vec_env import make_vec_env
-from sb3_ext.zoo.curves import CurveCallback, draw_band, label_axes
+from sb3_ext.zoo.curves import draw_runs, label_axes
+from sb3_ext.zoo.training import EpisodeLog
 
 ENV_ID = "CartPole-v1"
 WAYS: dict[str, dict[str, Any]] = {  # from Williams (1992) to the value baseline, each a small step from the one before
@@ -49,7 +49,7 @@ class Measurement(NamedTuple):
 def compare_baselines(timesteps: int, n_envs: int, n_seeds: int, output: Path) -> int:
     """Measure, print, draw and save; 130 if interrupted (what was measured until then is kept)."""
     measurements: list[Measurement] = []
-    curves: dict[str, list[CurveCallback]] = {way: [] for way in WAYS}
+    logs: dict[str, list[EpisodeLog]] = {way: [] for way in WAYS}
     interrupted = False
     with tqdm(total=n_seeds * (len(WAYS) + 1), desc="trainings") as progress:
         try:
@@ -57,7 +57,7 @@ def compare_baselines(timesteps: int, n_envs: int, n_seeds: int, output: Path) -
                 measurements += measure_variances(timesteps, n_envs, seed)
                 progress.update()
                 for way, settings in WAYS.items():
-                    curves[way].append(train(timesteps, n_envs, seed, **settings)[1])
+                    logs[way].append(train(timesteps, n_envs, seed, **settings)[1])
                     progress.update()
         except KeyboardInterrupt:
             interrupted = True
@@ -65,21 +65,19 @@ def compare_baselines(timesteps: int, n_envs: int, n_seeds: int, output: Path) -
         print("interrupted before anything was measured")
         return 130
     save(measurements, output / "gradient_variance.csv")
-    draw(measurements, curves).savefig(output / "baselines.png", dpi=120)
-    show(measurements, curves)
+    draw(measurements, logs).savefig(output / "baselines.png", dpi=120)
+    show(measurements, logs)
     print(f"{output / 'baselines.png'}\n{output / 'gradient_variance.csv'}")
     return 130 if interrupted else 0
 
 
-def train(
-    timesteps: int, n_envs: int, seed: int, callback: BaseCallback | None = None, **settings: Any
-) -> tuple[REINFORCE, CurveCallback]:
+def train(timesteps: int, n_envs: int, seed: int, **settings: Any) -> tuple[REINFORCE, EpisodeLog]:
     """One training without normalised advantages."""
     env = make_vec_env(ENV_ID, n_envs=n_envs, seed=seed)
     model = REINFORCE("MlpPolicy", env, seed=seed, normalize_advantage=False, **settings)
-    curve = CurveCallback()
-    model.learn(timesteps, callback=CallbackList([curve] if callback is None else [curve, callback]))
-    return model, curve
+    log = EpisodeLog()
+    model.learn(timesteps, callback=log)
+    return model, log
 
 
 def measure_variances(timesteps: int, n_envs: int, seed: int) -> list[Measurement]:
@@ -87,7 +85,7 @@ def measure_variances(timesteps: int, n_envs: int, seed: int) -> list[Measuremen
     model, _ = train(0, n_envs, seed, baseline="value", gamma=1.0)
     measurements = []
     for share in STAGES:
-        model.learn(int(share * timesteps) - model.num_timesteps, reset_num_timesteps=False)
+        model.learn(max(0, int(share * timesteps) - model.num_timesteps), reset_num_timesteps=False)
         reached = model.num_timesteps
         gradients, returns = sample_gradients(model)
         for way, samples in gradients.items():
@@ -116,8 +114,7 @@ def sample_gradients(model: REINFORCE) -> tuple[dict[str, th.Tensor], list[float
             weights = model.assign_credit(episodes, observations).weights
             model.policy.zero_grad()
             policy_gradient_loss(log_probs, weights, episodes.n_episodes).backward(retain_graph=True)
-            parameters = [parameter.grad for parameter in model.policy.parameters() if parameter.grad is not None]
-            gradients[way].append(th.cat([gradient.flatten() for gradient in parameters]))
+            gradients[way].append(flat_gradient(model.policy))
     return {way: th.stack(samples) for way, samples in gradients.items()}, returns
 
 
@@ -131,15 +128,15 @@ def relative_variances(measurements: list[Measurement]) -> dict[str, np.ndarray]
     return points
 
 
-def draw(measurements: list[Measurement], curves: dict[str, list[CurveCallback]]) -> Figure:
+def draw(measurements: list[Measurement], logs: dict[str, list[EpisodeLog]]) -> Figure:
     """Variances on the left, learning curves on the right."""
     figure = Figure(figsize=(12, 4.5), layout="constrained")
     left, right = figure.subplots(1, 2)
     draw_variances(left, measurements)
-    for number, (way, runs) in enumerate(curves.items()):
-        if runs:
-            draw_band(right, runs, way, color=f"C{number}")
-    label_axes(right, f"Learning: median of {len(curves['total return'])} seeds, band from worst to best")
+    for number, (way, ended) in enumerate(logs.items()):
+        if ended:
+            draw_runs(right, [(log.timesteps, log.returns) for log in ended], way, color=f"C{number}")
+    label_axes(right, f"Learning: median of {len(logs['total return'])} seeds, band from lowest to highest")
     right.legend(frameon=False)
     return figure
 
@@ -160,17 +157,17 @@ def draw_variances(axes: Axes, measurements: list[Measurement]) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def show(measurements: list[Measurement], curves: dict[str, list[CurveCallback]]) -> None:
+def show(measurements: list[Measurement], logs: dict[str, list[EpisodeLog]]) -> None:
     """The same as a table."""
-    table = Table(title=f"REINFORCE on {ENV_ID}: median over seeds (worst to best)")
-    table.add_column("credit")
+    table = Table(title=f"REINFORCE on {ENV_ID}: median over seeds, lowest to highest")
+    table.add_column("credit", no_wrap=True)
     for share in STAGES:
         table.add_column(f"variance at {share:.0%}", justify="right")
-    table.add_column("mean return while training", justify="right")
+    table.add_column("mean return in training", justify="right")
     for way, ratios in relative_variances(measurements).items():
-        cells = [f"{np.median(stage):.2f} ({stage.max():.2f} to {stage.min():.2f})" for stage in ratios]
-        means = [float(np.mean(run.means)) for run in curves[way]] or [float("nan")]
-        table.add_row(way, *cells, f"{np.median(means):.0f} ({min(means):.0f} to {max(means):.0f})")
+        cells = [f"{np.median(stage):.2f}\n{stage.min():.2f} to {stage.max():.2f}" for stage in ratios]
+        means = [float(np.mean(log.returns)) for log in logs[way]] or [float("nan")]
+        table.add_row(way, *cells, f"{np.median(means):.0f}\n{min(means):.0f} to {max(means):.0f}")
     Console().print(table)
 
 

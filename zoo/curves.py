@@ -1,66 +1,51 @@
-"""Learning curves: recorded by a callback, drawn with matplotlib."""
+"""Learning curves: the mean return of the last 100 episodes over environment steps."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from stable_baselines3.common.callbacks import BaseCallback
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-
-class CurveCallback(BaseCallback):
-    """Records the mean return of the last 100 episodes (SB3's ``rollout/ep_rew_mean``) after each rollout.
-
-    Attributes:
-        timesteps: environment steps at each record.
-        means: mean return at each record.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.timesteps: list[int] = []
-        self.means: list[float] = []
-
-    @property
-    def last_mean(self) -> float:
-        """The latest mean, not a number if no episode has ended."""
-        return self.means[-1] if self.means else float("nan")
-
-    def _on_step(self) -> bool:
-        return True
-
-    def _on_rollout_end(self) -> None:
-        episodes = self.model.ep_info_buffer
-        if episodes:
-            self.timesteps.append(self.num_timesteps)
-            self.means.append(float(np.mean([episode["r"] for episode in episodes])))
+WINDOW = 100  # episodes in the mean
+Run = tuple[Sequence[int], Sequence[float]]  # of each training episode: steps when it ended, its return
 
 
-def draw_curve(curve: CurveCallback, title: str, solved: float) -> Figure:
-    """One learning curve, with a line at the return that counts as solved."""
-    figure = Figure(figsize=(7, 4), layout="constrained")
-    axes = figure.subplots()
-    axes.axhline(solved, color="0.5", linestyle="--", linewidth=1)
-    axes.annotate(f"solved: {solved:g}", (0, solved), xytext=(4, -12), textcoords="offset points", color="0.4")
-    axes.plot(curve.timesteps, curve.means, color="C0", linewidth=2)
-    label_axes(axes, title)
-    return figure
+def rolling_mean(run: Run, grid: np.ndarray) -> np.ndarray:
+    """Mean return of the last 100 episodes that had ended by each point of the grid; not a number before the first."""
+    timesteps, returns = run
+    sums = np.concatenate([[0.0], np.cumsum(returns)])
+    n_ended = np.searchsorted(timesteps, grid, side="right")
+    n_averaged = np.minimum(n_ended, WINDOW)
+    with np.errstate(invalid="ignore"):
+        return (sums[n_ended] - sums[n_ended - n_averaged]) / n_averaged
 
 
-def label_axes(axes: "Axes", title: str) -> None:
+def draw_runs(axes: Axes, runs: Sequence[Run], label: str | None = None, color: str = "C0") -> None:
+    """The median of several runs, in a band from the lowest to the highest of them."""
+    grid = np.linspace(0, min(timesteps[-1] for timesteps, _ in runs), 200)
+    means = np.array([rolling_mean(run, grid) for run in runs])
+    begun = ~np.isnan(means).any(axis=0)  # every run has ended an episode
+    grid, means = grid[begun], means[:, begun]
+    axes.fill_between(grid, means.min(axis=0), means.max(axis=0), color=color, alpha=0.15, linewidth=0)
+    axes.plot(grid, np.median(means, axis=0), color=color, linewidth=2, label=label)
+
+
+def label_axes(axes: Axes, title: str) -> None:
     """Names and a quiet frame for a plot of returns over environment steps."""
-    axes.set(title=title, xlabel="environment steps", ylabel="return, mean of 100 episodes")
+    axes.set(title=title, xlabel="environment steps", ylabel=f"return, mean of {WINDOW} episodes")
     axes.xaxis.set_major_formatter(lambda steps, _: f"{steps / 1000:g}k")
     axes.set_xlim(left=0)
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", alpha=0.3)
 
 
-def draw_band(axes: "Axes", curves: list[CurveCallback], label: str, color: str) -> None:
-    """The median of several runs on a common grid of steps, in a band from the worst to the best."""
-    grid = np.linspace(0, min(curve.timesteps[-1] for curve in curves), 200)
-    runs = np.array([np.interp(grid, curve.timesteps, curve.means) for curve in curves])
-    axes.plot(grid, np.median(runs, axis=0), color=color, linewidth=2, label=label)
-    axes.fill_between(grid, runs.min(axis=0), runs.max(axis=0), color=color, alpha=0.15, linewidth=0)
+def draw_learning_curve(runs: Sequence[Run], title: str, solved: float | None = None) -> Figure:
+    """One figure of one task, with a line at the return that counts as solved."""
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.subplots()
+    if solved is not None:
+        axes.axhline(solved, color="0.5", linestyle="--", linewidth=1)
+        axes.annotate(f"solved: {solved:g}", (0, solved), xytext=(4, -12), textcoords="offset points", color="0.4")
+    draw_runs(axes, runs)
+    label_axes(axes, title)
+    return figure

@@ -5,6 +5,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sb3_ext.zoo.options import positive
+
 if TYPE_CHECKING:
     from sb3_ext import REINFORCE
 
@@ -21,7 +23,7 @@ def parser() -> argparse.ArgumentParser:
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    options.add_argument("--timesteps", type=positive, default=300_000, help="environment steps (default: 300000)")
+    options.add_argument("--timesteps", type=positive, help="steps of a training (default: 300000; compared: 150000)")
     options.add_argument("--n-envs", type=positive, default=16, help="parallel environments (default: 16)")
     options.add_argument("--seed", type=int, default=0, help="seed of the run (default: 0)")
     options.add_argument("--output", type=Path, default=Path("runs/demo"), help="folder to write (default: runs/demo)")
@@ -34,14 +36,6 @@ def parser() -> argparse.ArgumentParser:
     return options
 
 
-def positive(text: str) -> int:
-    """A whole number of at least 1, for argparse."""
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, got {number}")
-    return number
-
-
 def main(arguments: list[str]) -> int:
     """Run the command; 130 if it was interrupted."""
     options = parser().parse_args(arguments)
@@ -49,7 +43,7 @@ def main(arguments: list[str]) -> int:
     if options.compare_baselines:
         from sb3_ext.zoo.baselines import compare_baselines
 
-        return compare_baselines(options.timesteps, options.n_envs, options.seeds, options.output)
+        return compare_baselines(options.timesteps or 150_000, options.n_envs, options.seeds, options.output)
     return train_and_show(options)
 
 
@@ -59,26 +53,29 @@ def train_and_show(options: argparse.Namespace) -> int:
 
     from sb3_ext import REINFORCE
     from sb3_ext.vec_env import make_vec_env
-    from sb3_ext.zoo.curves import CurveCallback, draw_curve
+    from sb3_ext.zoo.curves import WINDOW, draw_learning_curve
+    from sb3_ext.zoo.training import EpisodeLog
 
     torch.set_num_threads(1)  # for networks this small, more threads only get in each other's way
     env = make_vec_env("CartPole-v1", n_envs=options.n_envs, seed=options.seed)
     model = REINFORCE("MlpPolicy", env, seed=options.seed)
-    curve = CurveCallback()
+    log = EpisodeLog()
     started, interrupted = time.perf_counter(), False
     try:
-        model.learn(options.timesteps, callback=curve, progress_bar=True)
+        model.learn(options.timesteps or 300_000, callback=log, progress_bar=True)
     except KeyboardInterrupt:
         interrupted = True
     seconds = time.perf_counter() - started
 
     model.save(options.output / "model")
-    draw_curve(curve, "REINFORCE on CartPole-v1", solved=475).savefig(options.output / "curve.png", dpi=120)
-    report(model, curve.last_mean, seconds, interrupted, options.output)
+    if log.returns:
+        figure = draw_learning_curve([(log.timesteps, log.returns)], "REINFORCE on CartPole-v1", solved=475)
+        figure.savefig(options.output / "curve.png", dpi=120)
+    report(model, log.returns[-WINDOW:], seconds, interrupted, options.output)
     return 130 if interrupted else 0
 
 
-def report(model: "REINFORCE", training_mean: float, seconds: float, interrupted: bool, output: Path) -> None:
+def report(model: "REINFORCE", training_returns: list[float], seconds: float, interrupted: bool, output: Path) -> None:
     """Play 100 greedy episodes and print how it went and where things are."""
     import numpy as np
     from rich.console import Console
@@ -95,7 +92,7 @@ def report(model: "REINFORCE", training_mean: float, seconds: float, interrupted
     table.add_column(justify="right")
     table.add_row("steps", f"{model.num_timesteps:,}")
     table.add_row("seconds", f"{seconds:.1f}")
-    table.add_row("return, last 100 training episodes", f"{training_mean:.1f}")
+    table.add_row("return, last 100 training episodes", f"{np.mean(training_returns):.1f}" if training_returns else "-")
     table.add_row("return, 100 greedy episodes", f"{greedy:.1f} ± {spread:.1f}")
     table.add_row("solved (475 of 500)", "yes" if greedy >= 475 else "no")
     console = Console()

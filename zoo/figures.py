@@ -13,14 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from sb3_ext.zoo.demo import positive
-from sb3_ext.zoo.options import one_of
+from sb3_ext.zoo.options import one_of, positive
 
 if TYPE_CHECKING:
-    import matplotlib.figure
     import numpy as np
     from rich.table import Table
 
+    from sb3_ext.zoo.curves import Run
     from sb3_ext.zoo.training import Recipe
 
 EXAMPLE = """figures:
@@ -113,7 +112,7 @@ def main(arguments: list[str]) -> int:
     console.print(f"results          {file}", highlight=False, soft_wrap=True)
     if interrupted:
         left = len(missing(chosen, results, options.output))
-        console.print(f"interrupted with {left} seeds to go; what is finished is kept: the same command goes on there")
+        console.print(f"interrupted, seeds to go: {left}; what is finished is kept: the same command goes on there")
     return 130 if interrupted else 0
 
 
@@ -260,43 +259,22 @@ def table(chosen: dict[str, Figure], results: dict[tuple[str, int], Result]) -> 
 
 
 def draw_all(chosen: dict[str, Figure], results: dict[tuple[str, int], Result], output: Path) -> list[Path]:
-    """The learning curves of every figure that has results, as PNG files."""
+    """The learning curves of every figure that has results, as PNG files: median of the seeds in their full range."""
+    from sb3_ext.zoo.curves import draw_learning_curve
+
     images = []
     for name, figure in chosen.items():
         curves = [job.curve for job in all_jobs({name: figure}, output) if is_done(job, results)]
         if curves:
             images.append(output / f"{name}.png")
-            draw(figure, curves).savefig(images[-1], dpi=120)
+            title = f"REINFORCE on {figure.title}, {len(curves)} seeds"
+            draw_learning_curve([read_run(curve) for curve in curves], title).savefig(images[-1], dpi=120)
     return images
 
 
-def draw(figure: Figure, curves: list[Path]) -> "matplotlib.figure.Figure":
-    """Median over seeds of the mean return of 100 episodes, in the band of their middle half."""
-    import matplotlib.figure
-    import numpy as np
-
-    from sb3_ext.zoo.curves import label_axes
-
-    grid = np.linspace(0, figure.recipe.n_timesteps, 200)
-    means = np.array([rolling_mean(file, grid) for file in curves])
-    begun = ~np.isnan(means).any(axis=0)  # every seed has ended an episode
-    grid, (low, middle, high) = grid[begun], np.quantile(means[:, begun], [0.25, 0.5, 0.75], axis=0)
-    image = matplotlib.figure.Figure(figsize=(7, 4), layout="constrained")
-    axes = image.subplots()
-    axes.fill_between(grid, low, high, color="C0", alpha=0.2, linewidth=0, label="middle half of the seeds")
-    axes.plot(grid, middle, color="C0", linewidth=2, label=f"median of {len(curves)} seeds")
-    label_axes(axes, f"REINFORCE on {figure.title}")
-    axes.legend(frameon=False, loc="lower right")
-    return image
-
-
-def rolling_mean(file: Path, grid: "np.ndarray") -> "np.ndarray":
-    """Mean return of the last 100 episodes that had ended by each point of the grid; not a number before the first."""
+def read_run(file: Path) -> "Run":
+    """The training episodes of one seed."""
     import numpy as np
 
     timesteps, returns = np.loadtxt(file, delimiter=",", skiprows=1, ndmin=2).T
-    sums = np.concatenate([[0.0], np.cumsum(returns)])
-    n_ended = np.searchsorted(timesteps, grid, side="right")
-    n_averaged = np.minimum(n_ended, WINDOW)
-    with np.errstate(invalid="ignore"):
-        return (sums[n_ended] - sums[n_ended - n_averaged]) / n_averaged
+    return timesteps.tolist(), returns.tolist()

@@ -16,6 +16,14 @@ def one_of(names: Iterable[str]) -> Callable[[str], str]:
     return check
 
 
+def positive(text: str) -> int:
+    """A whole number of at least 1."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, got {number}")
+    return number
+
+
 def share(text: str) -> float:
     """A number above 0 and up to 1."""
     number = float(text)

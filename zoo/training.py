@@ -82,7 +82,7 @@ def read_recipe(algo: str, env_id: str, file: Path | None = None) -> Recipe:
     Raises:
         ValueError: if there is no such entry, or it holds something else, for example code.
     """
-    file = file or _default_file(algo)
+    file = file or default_file(algo)
     entries = yaml.safe_load(file.read_text()) if file.exists() else {}
     if env_id not in entries:
         raise ValueError(f"{file} has no entry {env_id!r}; it has {', '.join(entries) or 'none'}")
@@ -93,6 +93,17 @@ def read_recipe(algo: str, env_id: str, file: Path | None = None) -> Recipe:
         return Recipe(algo, n_timesteps, n_envs, normalize, {key: _value(key, value) for key, value in entry.items()})
     except (KeyError, ValueError) as error:
         raise ValueError(f"{file}, {env_id}: {error}") from error
+
+
+def default_file(algo: str) -> Path:
+    """Our hyperparameter file of an algorithm if there is one, else RL Zoo's."""
+    ours = Path(__file__).parent / "hyperparams" / f"{algo}.yml"
+    if ours.exists():
+        return ours
+    zoo = find_spec("rl_zoo3")  # found, not imported: that takes seconds
+    if zoo is None or zoo.origin is None:
+        raise ValueError("RL Zoo's hyperparameters need rl_zoo3: pip install rl_zoo3")
+    return Path(zoo.origin).parent / "hyperparams" / f"{algo}.yml"
 
 
 def train(
@@ -184,7 +195,7 @@ class EpisodeLog(BaseCallback):
         if not ended.any():
             return True
         ended = ended & getattr(self.locals.get("rollout_buffer"), "active", True)
-        episodes = [self.locals["infos"][i]["episode"]["r"] for i in np.flatnonzero(ended)]
+        episodes = [float(self.locals["infos"][i]["episode"]["r"]) for i in np.flatnonzero(ended)]
         self.timesteps += [self.num_timesteps] * len(episodes)
         self.returns += episodes
         if self.target is None or len(self.returns) < self.window:
@@ -193,16 +204,6 @@ class EpisodeLog(BaseCallback):
             return True
         self.seconds = time.perf_counter() - self._started
         return False
-
-
-def _default_file(algo: str) -> Path:
-    ours = Path(__file__).parent / "hyperparams" / f"{algo}.yml"
-    if ours.exists():
-        return ours
-    zoo = find_spec("rl_zoo3")  # found, not imported: that takes seconds
-    if zoo is None or zoo.origin is None:
-        raise ValueError("RL Zoo's hyperparameters need rl_zoo3: pip install rl_zoo3")
-    return Path(zoo.origin).parent / "hyperparams" / f"{algo}.yml"
 
 
 def _normalize(value: Any) -> dict[str, Any] | None:

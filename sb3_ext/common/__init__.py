@@ -7,6 +7,7 @@ Read them in this order:
     losses.py       policy gradient and entropy, in PyTorch
     gradients.py    how much a gradient estimate scatters
     episodes.py     whole episodes from parallel environments
+    checks.py       numbers that are not finite
 """
 
 from sb3_ext.common.advantages import (
@@ -15,8 +16,9 @@ from sb3_ext.common.advantages import (
     rescale,
     standardize,
 )
-from sb3_ext.common.episodes import EpisodeBuffer, Episodes
-from sb3_ext.common.gradients import gradient_variance
+from sb3_ext.common.checks import refuse_non_finite
+from sb3_ext.common.episodes import EpisodeBuffer, Episodes, take
+from sb3_ext.common.gradients import flat_gradient, gradient_variance
 from sb3_ext.common.losses import categorical_entropy, entropy_loss, policy_gradient_loss
 from sb3_ext.common.returns import discounted_returns, lambda_returns, n_step_returns
 
@@ -26,12 +28,15 @@ __all__ = [
     "categorical_entropy",
     "discounted_returns",
     "entropy_loss",
+    "flat_gradient",
     "generalized_advantage_estimation",
     "gradient_variance",
     "lambda_returns",
     "leave_one_out_baseline",
     "n_step_returns",
     "policy_gradient_loss",
+    "refuse_non_finite",
     "rescale",
     "standardize",
+    "take",
 ]

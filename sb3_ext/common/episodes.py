@@ -11,6 +11,7 @@ column (what returns and baselines want).
 
 from copy import deepcopy
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -126,7 +127,7 @@ class EpisodeBuffer:
         if rewards.shape != (self.n_envs,) or ends.shape != (self.n_envs,):
             raise ValueError(f"rewards and ends must be [{self.n_envs}]; got the shapes {rewards.shape}, {ends.shape}")
         rows = np.flatnonzero(self.active)
-        step = (_take(observations, rows), actions[rows], rewards[rows], self._columns(rows), self.time[rows])
+        step = (take(observations, rows), actions[rows], rewards[rows], self._columns(rows), self.time[rows])
         self._steps.append(step)
         self.time = np.where(ends, 0, self.time + 1)
         self._finished += ends
@@ -169,8 +170,8 @@ class EpisodeBuffer:
         return self._finished[envs] * self.n_envs + envs
 
 
-def _take(observations: Observations, rows: np.ndarray) -> Observations:
-    """The chosen rows, copied."""
+def take(observations: Any, rows: Any) -> Any:
+    """The chosen rows of an array or tensor, or of each one in a dict (a copy, if ``rows`` is an array)."""
     if isinstance(observations, dict):
         return {key: value[rows] for key, value in observations.items()}
     return observations[rows]

@@ -43,3 +43,15 @@ def gradient_variance(group_gradients: th.Tensor, group_sizes: th.Tensor) -> flo
     mean = (weights[:, None] * group_gradients).sum(dim=0)
     between = (weights * (group_gradients - mean).square().sum(dim=1)).sum()  # = sum_k n_k |m_k - m|^2 / N
     return float(between / (n_groups - 1))
+
+
+def flat_gradient(module: th.nn.Module) -> th.Tensor:
+    """All gradients that a module's parameters have, one after the other in a new vector, [n_parameters].
+
+    Example:
+        >>> layer = th.nn.Linear(1, 1)
+        >>> layer(th.ones(1)).backward()
+        >>> flat_gradient(layer)
+        tensor([1., 1.])
+    """
+    return th.cat([parameter.grad.flatten() for parameter in module.parameters() if parameter.grad is not None])

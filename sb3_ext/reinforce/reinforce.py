@@ -45,10 +45,13 @@ from sb3_ext.common import (
     Episodes,
     discounted_returns,
     entropy_loss,
+    flat_gradient,
     gradient_variance,
     leave_one_out_baseline,
     policy_gradient_loss,
+    refuse_non_finite,
     rescale,
+    take,
 )
 
 SelfREINFORCE = TypeVar("SelfREINFORCE", bound="REINFORCE")
@@ -91,7 +94,8 @@ class REINFORCE(OnPolicyAlgorithm):
         n_value_updates: gradient steps on the value function after each policy update. They move a shared feature
             extractor too; ``policy_kwargs=dict(share_features_extractor=False)`` keeps the two apart.
         max_episode_steps: an episode that lasts longer is cut there and treated as truncated, with a warning: an
-            environment without a time limit cannot hang the training.
+            environment without a time limit cannot hang the training. (A VecEnv cannot reset one environment alone: if
+            that one owes another episode, it starts where this one was cut.)
 
     A truncated episode's return is the sum of the rewards it got ("as it ended"), plus, with ``baseline="value"``, the
     discounted value of the state it reached.
@@ -103,10 +107,10 @@ class REINFORCE(OnPolicyAlgorithm):
     ``train/value_loss``, ``train/std`` (continuous actions), ``train/learning_rate``, ``train/n_updates``.
 
     Raises:
-        ValueError: for an unknown ``returns`` or ``baseline``, a count below 1, gamma outside [0, 1], or
-            ``baseline="mean"`` with one episode per update (there is no other to compare with), or a Discrete space
-            that does not start at 0; while learning, for a reward or observation that is not finite, naming the
-            environment.
+        ValueError: for an unknown ``returns`` or ``baseline``, a count below 1, gamma outside [0, 1], a
+            max_grad_norm that is not above 0, ``baseline="mean"`` with one episode per update (there is no other to
+            compare with), or a Discrete space that does not start at 0; while learning, for a reward or observation
+            that is not finite, naming the environment.
     """
 
     policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {
@@ -174,6 +178,7 @@ class REINFORCE(OnPolicyAlgorithm):
 
     def _setup_model(self) -> None:
         self._check_parameters()
+        self._check_spaces()
         super()._setup_model()
         self.ent_coef_schedule = FloatSchedule(self.ent_coef)
         self.rollout_buffer = EpisodeBuffer(self.n_envs, self._episodes_per_env)
@@ -185,16 +190,24 @@ class REINFORCE(OnPolicyAlgorithm):
         for name in ("n_episodes", "n_value_updates", "max_episode_steps"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if not self.max_grad_norm > 0:
+            raise ValueError(f"max_grad_norm must be above 0 (math.inf does not clip), got {self.max_grad_norm}")
+        if not 0 <= self.gamma <= 1:
+            raise ValueError(f"gamma must lie in [0, 1], got {self.gamma}")
+        if self.baseline == "mean" and self._episodes_per_env * self.n_envs == 1:
+            raise ValueError('baseline="mean" compares episodes with each other: n_episodes must be at least 2, got 1')
+
+    def _check_spaces(self) -> None:
         for name in ("observation_space", "action_space"):
             if _starts_elsewhere(getattr(self, name)):
                 raise ValueError(
                     f"REINFORCE counts from 0, but the {name} is {getattr(self, name)}; shift it with "
                     "gymnasium.wrappers.TransformObservation or TransformAction"
                 )
-        if not 0 <= self.gamma <= 1:
-            raise ValueError(f"gamma must lie in [0, 1], got {self.gamma}")
-        if self.baseline == "mean" and self._episodes_per_env * self.n_envs == 1:
-            raise ValueError('baseline="mean" compares episodes with each other: n_episodes must be at least 2, got 1')
+        if issubclass(self.policy_class, MultiInputActorCriticPolicy) and not isinstance(
+            self.observation_space, spaces.Dict
+        ):
+            raise ValueError(f"MultiInputPolicy needs a Dict observation space, got {self.observation_space}")
 
     @property
     def _episodes_per_env(self) -> int:
@@ -214,7 +227,7 @@ class REINFORCE(OnPolicyAlgorithm):
         rollout_buffer.reset()
         if not np.all(self._last_episode_starts):  # some are amid an episode that began under an older policy
             self._last_obs = env.reset()  # type: ignore[assignment]
-        _refuse_non_finite("observation", self._last_obs)
+        refuse_non_finite("observation", self._last_obs)
         callback.on_rollout_start()
 
         n_steps = n_masked = 0
@@ -224,8 +237,8 @@ class REINFORCE(OnPolicyAlgorithm):
             self.num_timesteps += env.num_envs
             observations = self._last_obs  # kept up to date before a callback may stop the training
             self._last_obs, self._last_episode_starts = new_obs, dones  # type: ignore[assignment]
-            _refuse_non_finite("reward", rewards)
-            _refuse_non_finite("observation", new_obs)
+            refuse_non_finite("reward", rewards)
+            refuse_non_finite("observation", new_obs)
 
             callback.update_locals(locals())
             if not callback.on_step():
@@ -264,7 +277,7 @@ class REINFORCE(OnPolicyAlgorithm):
         finished = np.flatnonzero(dones & buffer.active)
         for i in finished:
             if infos[i].get("TimeLimit.truncated", False):
-                _refuse_non_finite("terminal observation", infos[i]["terminal_observation"], int(i))
+                refuse_non_finite("terminal observation", infos[i]["terminal_observation"], int(i))
                 buffer.mark_truncated(int(i), infos[i]["terminal_observation"])
         if len(finished):
             self._update_info_buffer([infos[i] for i in finished], dones[finished])
@@ -275,10 +288,10 @@ class REINFORCE(OnPolicyAlgorithm):
         warnings.warn(
             f"Episodes were cut after max_episode_steps={self.max_episode_steps} steps and count as truncated. If "
             "the environment has no time limit, give it one (gymnasium.wrappers.TimeLimit), else raise that number.",
-            stacklevel=2,
+            stacklevel=5,  # the line that calls learn()
         )
         for i in np.flatnonzero(too_long):
-            buffer.mark_truncated(int(i), _take(new_obs, i))
+            buffer.mark_truncated(int(i), take(new_obs, i))
         return dones | too_long
 
     def _update_current_progress_remaining(self, num_timesteps: int, total_timesteps: int) -> None:
@@ -348,12 +361,12 @@ class REINFORCE(OnPolicyAlgorithm):
         gradients, policy_losses, entropy_losses = [], [], []
         for group in groups:
             steps = th.as_tensor(np.flatnonzero(np.isin(episodes.episode, group)), device=self.device)
-            distribution = self.policy.get_distribution(_take(observations, steps))
+            distribution = self.policy.get_distribution(take(observations, steps))
             log_probs = distribution.log_prob(actions[steps])
             policy_loss = policy_gradient_loss(log_probs, weights[steps], n_episodes=episodes.n_episodes)
             bonus = entropy_loss(distribution.entropy(), log_probs) * len(steps) / episodes.n_episodes
             (policy_loss + ent_coef * bonus).backward()  # the groups' losses add up to the batch's
-            gradients.append(_gradient(self.policy))
+            gradients.append(flat_gradient(self.policy))
             policy_losses.append(policy_loss.item())
             entropy_losses.append(bonus.item() * episodes.n_episodes / len(episodes.rewards))
         norm = th.nn.utils.clip_grad_norm_(self.policy.parameters(), self.max_grad_norm, error_if_nonfinite=True)
@@ -416,39 +429,3 @@ def _starts_elsewhere(space: spaces.Space) -> bool:
     if isinstance(space, spaces.Dict):
         return any(_starts_elsewhere(part) for part in space.values())
     return isinstance(space, spaces.Discrete | spaces.MultiDiscrete) and bool(np.any(space.start))
-
-
-def _refuse_non_finite(what: str, values: Any, environment: int | None = None) -> None:
-    """Raise ValueError if a value is NaN or infinite.
-
-    Args:
-        what: its name in the message.
-        values: an array or a dict of arrays, of every environment, [n_envs, ...], or of the one given.
-        environment: the index of that one.
-    """
-    if isinstance(values, dict):
-        for key, part in values.items():
-            _refuse_non_finite(f"{what} {key!r}", part, environment)
-        return
-    finite = np.isfinite(values)
-    if finite.all():
-        return
-    if environment is None:
-        environment = int(np.argwhere(~finite)[0, 0])
-        values = values[environment]
-    raise ValueError(
-        f"environment {environment} gave the {what} {values}, which is not finite; look there for a division by zero "
-        "or an exploding state (stable_baselines3.common.vec_env.VecCheckNan finds the step)"
-    )
-
-
-def _take(observations: Any, rows: Any) -> Any:
-    """The chosen rows of an array or tensor, or of each one in a dict."""
-    if isinstance(observations, dict):
-        return {key: value[rows] for key, value in observations.items()}
-    return observations[rows]
-
-
-def _gradient(policy: th.nn.Module) -> th.Tensor:
-    """All gradients that there are, as one vector (a copy)."""
-    return th.cat([parameter.grad.flatten() for parameter in policy.parameters() if parameter.grad is not None])

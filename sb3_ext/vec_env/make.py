@@ -22,6 +22,9 @@ BACKENDS = ("auto", "gymnasium", "envpool", "native", "dummy", "subproc")
 ENVPOOL_VERIFIED_IDS = frozenset({"LunarLander-v3", "Acrobot-v1", "MountainCar-v0", "MountainCarContinuous-v0"})
 """The ids whose dynamics, rewards, ends and time limits agree with Gymnasium's: tests/vec_env compares them."""
 
+CARTPOLE_BATCH_FROM = 8
+"""From this many environments on, CartPole as one batch is faster than one by one (``sb3-ext speed steps``)."""
+
 _CARTPOLE_ENTRY_POINTS = (
     "gymnasium.envs.classic_control.cartpole:CartPoleEnv",
     "gymnasium.envs.classic_control:CartPoleEnv",
@@ -47,10 +50,11 @@ def make_vec_env(
 ) -> VecEnv:
     """Creates a monitored ``VecEnv``, as SB3's function of the same name does, on a faster backend where there is one.
 
-    ``"auto"`` takes the fastest backend that does all that was asked for: the vectorised CartPole (it starts from the
-    very states that SB3's ``DummyVecEnv`` starts from), the ``VecEnv`` class that the environment itself names (static
-    method ``sb3_vec_env(**kwargs)``; ``GridWorld``'s makes the very transitions of ``DummyVecEnv``), EnvPool for
-    ``ENVPOOL_VERIFIED_IDS`` if it is installed (its own random numbers), else SB3's ``DummyVecEnv``.
+    ``"auto"`` takes the fastest backend that does all that was asked for: for CartPole, from 8 environments on, the
+    vectorised one (it starts from the very states that SB3's ``DummyVecEnv`` starts from); the ``VecEnv`` class that the
+    environment itself names (static method ``sb3_vec_env(**kwargs)``; ``GridWorld``'s makes the very transitions of
+    ``DummyVecEnv``); for ``ENVPOOL_VERIFIED_IDS`` EnvPool, if it is installed (its own random numbers); else SB3's
+    ``DummyVecEnv``.
 
     Args:
         env_id: Registered id, or a callable that returns an environment (``auto``, ``dummy`` and ``subproc`` only).
@@ -79,7 +83,7 @@ def make_vec_env(
     spec = _spec(env_id, required=backend != "envpool") if isinstance(env_id, str) else None
     obstacle = _obstacle(env_id, wrapper_class, vec_env_cls, monitor_kwargs or {})
     if backend == "auto":
-        backend = "dummy" if obstacle or vec_env_kwargs else _fastest_backend(spec, env_kwargs)
+        backend = "dummy" if obstacle or vec_env_kwargs else _fastest_backend(spec, env_kwargs, n_envs)
     if backend in ("dummy", "subproc"):
         if backend == "subproc" and vec_env_cls not in (None, SubprocVecEnv):
             raise ValueError(
@@ -140,14 +144,14 @@ def _obstacle(env_id: Any, wrapper_class: Any, vec_env_cls: Any, monitor_kwargs:
     return f"monitor_kwargs={unknown} (VecMonitor takes info_keywords)" if unknown else None
 
 
-def _fastest_backend(spec: EnvSpec | None, env_kwargs: dict[str, Any]) -> str:
+def _fastest_backend(spec: EnvSpec | None, env_kwargs: dict[str, Any], n_envs: int) -> str:
     """The backend of ``"auto"`` for an environment as registered, without wrappers."""
     plain = spec is not None and not spec.additional_wrappers and env_kwargs.get("render_mode") in (None, "rgb_array")
     limit = env_kwargs.get("max_episode_steps")
     if spec is None or not plain or not (limit is None or limit >= 1):
         return "dummy"
     if _is_cartpole(spec) and {*spec.kwargs, *env_kwargs} <= _CARTPOLE_KWARGS and (limit or spec.max_episode_steps):
-        return "gymnasium"
+        return "gymnasium" if n_envs >= CARTPOLE_BATCH_FROM else "dummy"
     if _native_class(spec, env_kwargs) is not None:
         return "native"
     verified = spec.id in ENVPOOL_VERIFIED_IDS and str(spec.entry_point).startswith("gymnasium.envs.")

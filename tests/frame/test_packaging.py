@@ -1,6 +1,7 @@
 """The wheel holds what the folders hold, installs, and works from any folder."""
 
 import configparser
+import shutil
 import subprocess
 import sys
 import venv
@@ -62,12 +63,9 @@ def test_version_is_written_once_the_same():
 @pytest.mark.slow
 def test_the_wheel_works_from_another_folder_beside_folders_named_envs_and_zoo(tmp_path):
     """A fresh environment gets the wheel alone; the dependencies are borrowed from this one, after the wheel."""
-    subprocess.run(
-        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", tmp_path / "dist", ROOT],
-        check=True,
-        capture_output=True,
-        cwd=tmp_path,
-    )
+    source = tmp_path / "source"  # building in the checkout would leave a build/ folder behind
+    shutil.copytree(ROOT, source, symlinks=True, ignore=shutil.ignore_patterns(".*", "build", "runs", "*.egg-info"))
+    subprocess.run([sys.executable, "-m", "build", "--wheel", "--outdir", tmp_path / "dist", source], check=True)
     (wheel,) = (tmp_path / "dist").glob("*.whl")
     venv.create(tmp_path / "fresh", with_pip=True)
     python = tmp_path / "fresh" / "bin" / "python"

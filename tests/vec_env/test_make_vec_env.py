@@ -59,21 +59,22 @@ def test_signature_is_sb3s_and_backend() -> None:
 )
 def test_auto_leaves_to_sb3_what_only_sb3_can(kwargs: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
-    assert isinstance(make_vec_env("CartPole-v1", **kwargs), DummyVecEnv)
+    assert isinstance(make_vec_env("CartPole-v1", 8, **kwargs), DummyVecEnv)
 
 
 def test_auto_choices() -> None:
     for env_id, limit in (("CartPole-v1", 500), ("CartPole-v0", 200)):
-        env = make_vec_env(env_id, 2)
+        env = make_vec_env(env_id, 8)
         assert isinstance(env, VecMonitor)
         assert isinstance(env.unwrapped.vector_env, SameStepCartPole)
-        assert env.get_attr("max_episode_steps") == [limit] * 2
+        assert env.get_attr("max_episode_steps") == [limit] * 8
+    assert isinstance(make_vec_env("CartPole-v1", 7), DummyVecEnv)  # one by one is faster
     assert isinstance(make_vec_env("Pendulum-v1"), DummyVecEnv)
     assert isinstance(make_vec_env(lambda: gym.make("CartPole-v1")), DummyVecEnv)
     assert isinstance(make_vec_env("Acrobot-v1").unwrapped, EnvPoolVecEnv if HAS_ENVPOOL else DummyVecEnv)
     default_limit = make_vec_env("Acrobot-v1", env_kwargs={"max_episode_steps": None})
     assert default_limit.get_attr("spec")[0].max_episode_steps == 500
-    assert isinstance(make_vec_env("gymnasium.envs:CartPole-v1").unwrapped, GymnasiumVecEnv)
+    assert isinstance(make_vec_env("gymnasium.envs:CartPole-v1", 8).unwrapped, GymnasiumVecEnv)
 
 
 def test_auto_sees_wrappers_and_kwargs_in_the_registration() -> None:
@@ -83,10 +84,10 @@ def test_auto_sees_wrappers_and_kwargs_in_the_registration() -> None:
     gym.registry["WrappedCartPole-v1"] = wrapped
     gym.register("ShortCartPole-v1", "gymnasium.envs.classic_control:CartPoleEnv", max_episode_steps=5)
     try:
-        assert isinstance(make_vec_env("WrappedCartPole-v1"), DummyVecEnv)
+        assert isinstance(make_vec_env("WrappedCartPole-v1", 8), DummyVecEnv)
         explicit = make_vec_env("WrappedCartPole-v1", backend="gymnasium")
         assert explicit.observation_space.shape == (5,)
-        assert make_vec_env("ShortCartPole-v1").get_attr("max_episode_steps") == [5]
+        assert make_vec_env("ShortCartPole-v1", 8).get_attr("max_episode_steps") == [5] * 8
     finally:
         del gym.registry["WrappedCartPole-v1"], gym.registry["ShortCartPole-v1"]
 

@@ -1,0 +1,154 @@
+"""``sb3-ext speed``: what it measures, reports and keeps. How fast things are is not a test's business."""
+
+import csv
+import math
+import re
+
+import pytest
+
+from sb3_ext.zoo import speed
+from sb3_ext.zoo.speed import SECTIONS, Job
+from sb3_ext.zoo.training import Recipe
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    monkeypatch.setattr(speed, "SECONDS", 0.01)
+
+
+def rows(output):
+    with (output / "speed.csv").open(newline="") as opened:
+        return list(csv.DictReader(opened))
+
+
+def fake_section(values):
+    """A section whose measurements are these: {(variant, repeat): seconds}; an exception is raised."""
+
+    def measure(value):
+        if isinstance(value, BaseException):
+            raise value
+        return value
+
+    def jobs(options):
+        for (variant, repeat), value in values.items():
+            yield Job("reinforce", "CartPole-v1", variant, repeat, lambda value=value: measure(value))
+
+    return speed.Section("Title", "REINFORCE", "PPO", "s", jobs)
+
+
+@pytest.fixture
+def use(monkeypatch):
+    """Puts measurements in the place of the section "reinforce"."""
+
+    def replace(values):
+        monkeypatch.setitem(SECTIONS, "reinforce", fake_section(values))
+        monkeypatch.setattr(speed, "warm_up", lambda: None)
+
+    return replace
+
+
+def test_help_shows_an_example(capsys):
+    with pytest.raises(SystemExit) as stop:
+        speed.main(["--help"])
+    assert stop.value.code == 0
+    assert "sb3-ext speed steps --repeats 5" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["fast"], "there is no 'fast'; choose from steps, reinforce, training"),
+        (["--seeds", "0"], "must be at least 1, got 0"),
+        (["--fraction", "1.5"], "must lie above 0 and be at most 1, got 1.5"),
+        (["--fraction", "nan"], "must lie above 0"),
+    ],
+)
+def test_bad_arguments_end_with_status_2(capsys, arguments, message):
+    with pytest.raises(SystemExit) as stop:
+        speed.main(arguments)
+    assert stop.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_steps_measures_ours_and_sb3s_by_turns(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(speed, "missing", lambda env_id: "not here" if env_id == "LunarLander-v3" else None)
+    assert speed.main(["steps", "--repeats", "2", "--output", str(tmp_path)]) == 0
+    measured = rows(tmp_path)
+    assert [row["variant"] for row in measured] == ["make_vec_env", "DummyVecEnv"] * 6
+    assert {row["task"] for row in measured} == {f"CartPole-v1, n_envs={n}" for n in (1, 8, 256)}
+    assert all(float(row["value"]) > 0 and row["unit"] == "steps/s" for row in measured)
+    printed = capsys.readouterr().out
+    assert "LunarLander-v3 is left out: not here" in printed
+    assert "CPUs" in printed
+
+
+def test_what_is_missing_is_said_with_the_way_out(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert "pip install 'sb3-ext[box2d,envpool]'" in speed.missing("LunarLander-v3")
+    assert speed.missing("CartPole-v1") is None
+
+
+def test_steps_counts_every_environment(monkeypatch):
+    """With a clock that ticks once a look: 10 ticks are the 9 steps of 4 environments in between."""
+    ticks = iter(range(100))
+    monkeypatch.setattr(speed, "SECONDS", 10)
+    monkeypatch.setattr(speed.time, "perf_counter", lambda: next(ticks))
+    assert speed.steps_per_second("CartPole-v1", 4, "auto") == 9 * 4 / 10
+
+
+def test_the_report_has_medians_and_the_ratio_with_its_range(tmp_path, use, capsys):
+    use({("REINFORCE", 0): 1, ("PPO", 0): 4, ("REINFORCE", 1): 2, ("PPO", 1): 10, ("REINFORCE", 2): 3, ("PPO", 2): 6})
+    assert speed.main(["reinforce", "--output", str(tmp_path)]) == 0
+    printed = capsys.readouterr().out
+    assert re.search(r"3\.00 .*\n +2\.00 to 5\.00", printed)
+    assert "at least" in printed
+
+
+def test_who_never_gets_there_is_reported_and_kept(tmp_path, use, capsys):
+    use({("REINFORCE", 0): 1, ("PPO", 0): math.inf, ("REINFORCE", 1): math.inf, ("PPO", 1): 8})
+    speed.main(["reinforce", "--output", str(tmp_path)])
+    assert [float(row["value"]) for row in rows(tmp_path)] == [1, math.inf, math.inf, 8]
+    printed = " ".join(capsys.readouterr().out.split())
+    assert printed.count("1 of 2") == 2
+    assert "never" in printed
+
+
+@pytest.mark.parametrize(
+    ("unit", "ours", "theirs", "faster"),
+    [("s", 2, 8, 4), ("steps/s", 8, 2, 4), ("s", math.inf, 8, 0), ("s", 2, math.inf, math.inf)],
+)
+def test_ratio_is_how_many_times_faster_ours_is(unit, ours, theirs, faster):
+    assert speed.Section("", "", "", unit, lambda options: iter(())).ratio(ours, theirs) == faster
+
+
+def test_an_interruption_keeps_and_reports_what_was_measured(tmp_path, use, capsys):
+    use({("REINFORCE", 0): 2, ("PPO", 0): 8, ("REINFORCE", 1): 1, ("PPO", 1): KeyboardInterrupt()})
+    assert speed.main(["reinforce", "--output", str(tmp_path)]) == 130
+    assert len(rows(tmp_path)) == 3
+    printed = capsys.readouterr().out
+    assert "interrupted after 3 of 4 measurements" in printed
+    assert "4.00 to 4.00" in printed
+
+
+def test_reinforce_is_compared_with_ppo_as_rl_zoo_tuned_it():
+    jobs = list(SECTIONS["reinforce"].jobs(speed.parser().parse_args(["--seeds", "2"])))
+    assert [(job.variant, job.repeat) for job in jobs] == [("REINFORCE", 0), ("PPO", 0), ("REINFORCE", 1), ("PPO", 1)]
+    (ours, _, backend), (theirs, _, their_backend) = jobs[0].measure.args, jobs[1].measure.args
+    assert (backend, their_backend) == ("auto", "dummy")
+    assert ours.hyperparams == {"policy": "MlpPolicy"}
+    assert (theirs.algo, theirs.n_envs, theirs.hyperparams["n_epochs"]) == ("ppo", 8, 20)
+
+
+def test_a_training_that_ends_before_the_target_counts_as_never():
+    assert speed.seconds_to_solve(Recipe("reinforce", 1000, n_envs=4), 0, "auto") == math.inf
+
+
+def test_training_takes_the_same_recipe_to_both(monkeypatch):
+    monkeypatch.setattr(speed, "missing", lambda env_id: None)
+    jobs = list(SECTIONS["training"].jobs(speed.parser().parse_args(["--fraction", "0.01"])))
+    assert len(jobs) == 2 * 2 * 2 * 3
+    for ours, theirs in zip(jobs[::2], jobs[1::2], strict=True):
+        assert ours.measure.args[:2] == theirs.measure.args[:2]
+        assert (ours.measure.args[2], theirs.measure.args[2]) == ("auto", "dummy")
+    assert jobs[0].measure.args[0].n_timesteps == 1000
+    assert jobs[0].measure() > 0
