@@ -1,5 +1,9 @@
 """Environments and wrappers, imported as ``sb3_ext.envs``.
 
+    grid/        GridWorld: maps, exact model, layouts, drawing, the vectorised form
+    textbook/    the other worlds of Sutton & Barto
+    wrappers/    shaping, exploration bonuses, curricula, observations, teaching
+
 Importing this package registers the ids ``sb3_ext/GridWorld-v0``, one for each named layout (``LAYOUTS``: say,
 ``sb3_ext/CliffWalking-v0``) and one for each of the textbook's other worlds. A process that has not imported it (a
 worker started by spawn) takes the id with the module in front: ``sb3_ext.envs:sb3_ext/GridWorld-v0``. The names below
@@ -11,56 +15,81 @@ from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
 
-from sb3_ext.envs.layouts import LAYOUTS
+from sb3_ext.envs.grid.layouts import LAYOUTS
 
 if TYPE_CHECKING:
-    from sb3_ext.envs.baird import Baird
-    from sb3_ext.envs.bandits import Bandit, play_testbed
-    from sb3_ext.envs.car_rental import CarRental
-    from sb3_ext.envs.curriculum import Curriculum, DifficultyLevels, RandomizeDynamics
-    from sb3_ext.envs.exploration import RND, CountBonus
-    from sb3_ext.envs.gambler import Gambler
-    from sb3_ext.envs.grid_map import GridMap, random_map
-    from sb3_ext.envs.grid_world import GridWorld
-    from sb3_ext.envs.grid_world_vec import GridWorldVecEnv
-    from sb3_ext.envs.maximization_bias import MaximizationBias
-    from sb3_ext.envs.observation import DiscretizeObservation, FlattenDiscrete, OneHot
-    from sb3_ext.envs.random_walk import RandomWalk
-    from sb3_ext.envs.rendering import animate_learning, record_episode, render_policy
-    from sb3_ext.envs.reward_hacking import RewardHacking
-    from sb3_ext.envs.reward_terms import DelayedReward, RewardTerms, RewardTermsCallback, SparseReward, StepPenalty
-    from sb3_ext.envs.shaping import DistanceReward, PotentialShaping, ProgressReward, ShapingGammaCallback
-    from sb3_ext.envs.shaping_proof import compare_optimal_actions
-    from sb3_ext.envs.short_corridor import ShortCorridor
+    from sb3_ext.envs.grid.figures import render_policy
+    from sb3_ext.envs.grid.films import animate_learning, record_episode
+    from sb3_ext.envs.grid.map import GridMap, random_map
+    from sb3_ext.envs.grid.world import GridWorld
+    from sb3_ext.envs.grid.world_vec import GridWorldVecEnv
     from sb3_ext.envs.tabular_env import TabularEnv
-    from sb3_ext.envs.teaching import Narrate, SlipAction
+    from sb3_ext.envs.textbook.baird import Baird
+    from sb3_ext.envs.textbook.bandits import Bandit, play_testbed
+    from sb3_ext.envs.textbook.car_rental import CarRental
+    from sb3_ext.envs.textbook.gambler import Gambler
+    from sb3_ext.envs.textbook.maximization_bias import MaximizationBias
+    from sb3_ext.envs.textbook.random_walk import RandomWalk
+    from sb3_ext.envs.textbook.short_corridor import ShortCorridor
+    from sb3_ext.envs.wrappers.curriculum import Curriculum, DifficultyLevels, RandomizeDynamics
+    from sb3_ext.envs.wrappers.exploration import RND, CountBonus, SimHash
+    from sb3_ext.envs.wrappers.observation import DiscretizeObservation, FlattenDiscrete, OneHot
+    from sb3_ext.envs.wrappers.potentials import GoalDistance
+    from sb3_ext.envs.wrappers.reward_hacking import RewardHacking, reward_hacking_figure
+    from sb3_ext.envs.wrappers.reward_terms import (
+        RETURN_KEYS,
+        DelayedReward,
+        RewardTerms,
+        RewardTermsCallback,
+        SparseReward,
+        StepPenalty,
+    )
+    from sb3_ext.envs.wrappers.shaping import (
+        DistanceReward,
+        PotentialShaping,
+        ProgressReward,
+        ShapingGammaCallback,
+        check_gamma,
+    )
+    from sb3_ext.envs.wrappers.shaping_proof import compare_optimal_actions, shaped_mdp
+    from sb3_ext.envs.wrappers.teaching import Narrate, SlipAction
 
 _NAMES_OF = {
-    "bandits": ["Bandit", "play_testbed"],
-    "baird": ["Baird"],
-    "car_rental": ["CarRental"],
-    "curriculum": ["Curriculum", "DifficultyLevels", "RandomizeDynamics"],
-    "exploration": ["CountBonus", "RND"],
-    "gambler": ["Gambler"],
-    "grid_map": ["GridMap", "random_map"],
-    "grid_world": ["GridWorld"],
-    "grid_world_vec": ["GridWorldVecEnv"],
-    "maximization_bias": ["MaximizationBias"],
-    "observation": ["DiscretizeObservation", "FlattenDiscrete", "OneHot"],
-    "random_walk": ["RandomWalk"],
-    "rendering": ["animate_learning", "record_episode", "render_policy"],
-    "reward_hacking": ["RewardHacking"],
-    "reward_terms": ["DelayedReward", "RewardTerms", "RewardTermsCallback", "SparseReward", "StepPenalty"],
-    "shaping": ["DistanceReward", "PotentialShaping", "ProgressReward", "ShapingGammaCallback"],
-    "shaping_proof": ["compare_optimal_actions"],
-    "short_corridor": ["ShortCorridor"],
+    "grid.films": ["animate_learning", "record_episode"],
+    "grid.figures": ["render_policy"],
+    "grid.map": ["GridMap", "random_map"],
+    "grid.world": ["GridWorld"],
+    "grid.world_vec": ["GridWorldVecEnv"],
     "tabular_env": ["TabularEnv"],
-    "teaching": ["Narrate", "SlipAction"],
+    "textbook.baird": ["Baird"],
+    "textbook.bandits": ["Bandit", "play_testbed"],
+    "textbook.car_rental": ["CarRental"],
+    "textbook.gambler": ["Gambler"],
+    "textbook.maximization_bias": ["MaximizationBias"],
+    "textbook.random_walk": ["RandomWalk"],
+    "textbook.short_corridor": ["ShortCorridor"],
+    "wrappers.curriculum": ["Curriculum", "DifficultyLevels", "RandomizeDynamics"],
+    "wrappers.exploration": ["RND", "CountBonus", "SimHash"],
+    "wrappers.observation": ["DiscretizeObservation", "FlattenDiscrete", "OneHot"],
+    "wrappers.potentials": ["GoalDistance"],
+    "wrappers.reward_hacking": ["RewardHacking", "reward_hacking_figure"],
+    "wrappers.reward_terms": [
+        "RETURN_KEYS",
+        "DelayedReward",
+        "RewardTerms",
+        "RewardTermsCallback",
+        "SparseReward",
+        "StepPenalty",
+    ],
+    "wrappers.shaping": ["DistanceReward", "PotentialShaping", "ProgressReward", "ShapingGammaCallback", "check_gamma"],
+    "wrappers.shaping_proof": ["compare_optimal_actions", "shaped_mdp"],
+    "wrappers.teaching": ["Narrate", "SlipAction"],
 }
 _HOME_OF = {name: module for module, names in _NAMES_OF.items() for name in names}
 
 __all__ = [
     "LAYOUTS",
+    "RETURN_KEYS",
     "RND",
     "Baird",
     "Bandit",
@@ -73,6 +102,7 @@ __all__ = [
     "DistanceReward",
     "FlattenDiscrete",
     "Gambler",
+    "GoalDistance",
     "GridMap",
     "GridWorld",
     "GridWorldVecEnv",
@@ -88,16 +118,20 @@ __all__ = [
     "RewardTermsCallback",
     "ShapingGammaCallback",
     "ShortCorridor",
+    "SimHash",
     "SlipAction",
     "SparseReward",
     "StepPenalty",
     "TabularEnv",
     "animate_learning",
+    "check_gamma",
     "compare_optimal_actions",
     "play_testbed",
     "random_map",
     "record_episode",
     "render_policy",
+    "reward_hacking_figure",
+    "shaped_mdp",
 ]
 
 
@@ -114,22 +148,23 @@ def __dir__() -> list[str]:
 
 
 _TEXTBOOK: dict[str, tuple[str, int | None, dict[str, Any]]] = {
-    "Baird": ("baird:Baird", 1000, {}),
-    "Bandit": ("bandits:Bandit", None, {}),
-    "CarRental": ("car_rental:CarRental", 365, {}),
-    "Gambler": ("gambler:Gambler", 1000, {}),
-    "MaximizationBias": ("maximization_bias:MaximizationBias", None, {}),
-    "RandomWalk": ("random_walk:RandomWalk", 1000, {}),
-    "RandomWalk19": ("random_walk:RandomWalk", 10_000, {"n_states": 19, "left_reward": -1.0}),
-    "RewardHacking": ("reward_hacking:RewardHacking", 50, {}),
-    "ShortCorridor": ("short_corridor:ShortCorridor", 1000, {}),
+    "Baird": ("textbook.baird:Baird", 1000, {}),
+    "Bandit": ("textbook.bandits:Bandit", None, {}),
+    "BanditStream": ("textbook.bandits:Bandit", 1000, {"endless": True}),
+    "CarRental": ("textbook.car_rental:CarRental", 100, {}),
+    "Gambler": ("textbook.gambler:Gambler", None, {}),
+    "MaximizationBias": ("textbook.maximization_bias:MaximizationBias", None, {}),
+    "RandomWalk": ("textbook.random_walk:RandomWalk", None, {}),
+    "RandomWalk19": ("textbook.random_walk:RandomWalk", None, {"n_states": 19, "left_reward": -1.0}),
+    "RewardHacking": ("wrappers.reward_hacking:RewardHacking", 50, {}),
+    "ShortCorridor": ("textbook.short_corridor:ShortCorridor", 1000, {}),
 }
 """The textbook's other worlds: where the class is, the time limit, and the arguments."""
 
 
 def _register() -> None:
     """Registers every id; that loads no environment."""
-    grid_world = "sb3_ext.envs.grid_world:GridWorld"
+    grid_world = "sb3_ext.envs.grid.world:GridWorld"
     gym.register("sb3_ext/GridWorld-v0", grid_world, max_episode_steps=100)
     for name, layout in LAYOUTS.items():
         limit = layout["max_episode_steps"]

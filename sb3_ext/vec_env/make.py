@@ -51,9 +51,9 @@ def make_vec_env(
     """Creates a monitored ``VecEnv``, as SB3's function of the same name does, on a faster backend where there is one.
 
     ``"auto"`` takes the fastest backend that does all that was asked for: for CartPole, from 8 environments on, the
-    vectorised one (it starts from the very states that SB3's ``DummyVecEnv`` starts from); the ``VecEnv`` class that the
-    environment itself names (static method ``sb3_vec_env(**kwargs)``; ``GridWorld``'s makes the very transitions of
-    ``DummyVecEnv``); for ``ENVPOOL_VERIFIED_IDS`` EnvPool, if it is installed (its own random numbers); else SB3's
+    vectorised one (it starts from the very states that SB3's ``DummyVecEnv`` starts from); the ``VecEnv`` class that
+    the environment itself names (static method ``sb3_vec_env(**kwargs)``; ``GridWorld``'s makes the very transitions
+    of ``DummyVecEnv``); for ``ENVPOOL_VERIFIED_IDS`` EnvPool, if it is installed (its own random numbers); else SB3's
     ``DummyVecEnv``.
 
     Args:

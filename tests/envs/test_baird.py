@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sb3_ext.envs.baird import (
+from sb3_ext.envs.textbook.baird import (
     BEHAVIOUR,
     DASHED,
     FIRST_WEIGHTS,

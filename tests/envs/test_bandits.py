@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from sb3_ext.envs.bandit_learners import (
+from sb3_ext.envs.textbook.bandit_learners import (
     Memory,
     blank_memory,
     epsilon_greedy,
@@ -20,7 +20,7 @@ from sb3_ext.envs.bandit_learners import (
     update_estimates,
     update_preferences,
 )
-from sb3_ext.envs.bandits import Bandit, play_testbed
+from sb3_ext.envs.textbook.bandits import Bandit, play_testbed
 
 EXPECTED_MAXIMUM = 1.538753  # of ten standard normal numbers (tables of order statistics)
 

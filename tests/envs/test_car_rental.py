@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from sb3_ext.envs.car_rental import CarRental, car_rental_mdp, move_cars, one_location, policy_iteration
+from sb3_ext.envs.textbook.car_rental import CarRental, car_rental_mdp, move_cars, one_location, policy_iteration
 from sb3_ext.tabular.planning import look_ahead
 
 BEYOND = 60  # more requests or returns than that have a probability below 1e-40

@@ -9,7 +9,7 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv
 
-from sb3_ext.envs.curriculum import Curriculum, DifficultyLevels, RandomizeDynamics, set_parameters
+from sb3_ext.envs.wrappers.curriculum import Curriculum, DifficultyLevels, RandomizeDynamics, set_parameters
 from sb3_ext.tabular import TabularMDP
 
 LEVELS = [{"success_rate": 1.0}, {"success_rate": 0.8}, {"success_rate": 1 / 3}]
@@ -45,7 +45,7 @@ def test_cartpoles_derived_quantities_follow():
 
 @pytest.mark.parametrize("parameters", [{"slip": (0.0, 0.5)}, {"goal_reward": [1.0, 5.0], "step_reward": (-0.1, 0.0)}])
 def test_grid_worlds(parameters):
-    from sb3_ext.envs.grid_world import GridWorld
+    from sb3_ext.envs.grid.world import GridWorld
 
     gym.register("Drawn-v0", GridWorld, kwargs={"map": "S..G"})
     env = RandomizeDynamics(gym.make("Drawn-v0"), parameters)

@@ -10,8 +10,8 @@ from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.evaluation import evaluate_policy
 
-from sb3_ext.envs.exploration import RND, CountBonus, SimHash, exact_key
-from sb3_ext.envs.reward_terms import RewardTermsCallback
+from sb3_ext.envs.wrappers.exploration import RND, CountBonus, SimHash, exact_key
+from sb3_ext.envs.wrappers.reward_terms import RewardTermsCallback
 
 
 def lake(env: str = "FrozenLake-v1", **kwargs: Any):

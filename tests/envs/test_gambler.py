@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sb3_ext.envs.gambler import Gambler, gambler_mdp, gambler_values, stakes
+from sb3_ext.envs.textbook.gambler import Gambler, gambler_mdp, gambler_values, stakes
 from sb3_ext.tabular import value_iteration
 
 

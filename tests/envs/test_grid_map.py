@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sb3_ext.envs import GridWorld
-from sb3_ext.envs.grid_map import GridMap, connected, random_map
+from sb3_ext.envs.grid.map import GridMap, connected, random_map
 
 
 def test_text_rows_and_indentation():

@@ -14,7 +14,7 @@ from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import SubprocVecEnv
 
 from sb3_ext.envs import LAYOUTS, GridMap, GridWorld
-from sb3_ext.envs.grid_observation import MODES
+from sb3_ext.envs.grid.observation import MODES
 from sb3_ext.tabular import TabularMDP, policy_evaluation, value_iteration
 
 IDS = ["sb3_ext/GridWorld-v0", *(f"sb3_ext/{name}-v0" for name in LAYOUTS)]

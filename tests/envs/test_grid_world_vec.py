@@ -7,7 +7,7 @@ from stable_baselines3 import DQN, PPO, HerReplayBuffer
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecMonitor
 
 from sb3_ext.envs import LAYOUTS, GridMap, GridWorld, GridWorldVecEnv
-from sb3_ext.envs.grid_observation import MODES
+from sb3_ext.envs.grid.observation import MODES
 from sb3_ext.vec_env import make_vec_env
 
 FIXED = [name for name, layout in LAYOUTS.items() if "change" not in layout]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sb3_ext.envs.maximization_bias import END, A, B, MaximizationBias, apparent_value, maximization_bias_mdp
+from sb3_ext.envs.textbook.maximization_bias import END, A, B, MaximizationBias, apparent_value, maximization_bias_mdp
 from sb3_ext.tabular import value_iteration
 
 

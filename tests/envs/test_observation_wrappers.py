@@ -10,7 +10,7 @@ from gymnasium.wrappers import TransformObservation
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sb3_ext.envs.observation import PRESETS, DiscreteProduct, DiscretizeObservation, FlattenDiscrete, OneHot
+from sb3_ext.envs.wrappers.observation import PRESETS, DiscreteProduct, DiscretizeObservation, FlattenDiscrete, OneHot
 
 
 class Shows(gym.Env):

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sb3_ext.envs.random_walk import RandomWalk, random_walk_mdp, random_walk_values
+from sb3_ext.envs.textbook.random_walk import RandomWalk, random_walk_mdp, random_walk_values
 from sb3_ext.tabular import policy_evaluation
 
 

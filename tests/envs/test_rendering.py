@@ -11,10 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from sb3_ext.envs.grid_map import GridMap, random_map
-from sb3_ext.envs.grid_world import GridWorld
-from sb3_ext.envs.layouts import LAYOUTS
-from sb3_ext.envs.rendering import (
+from sb3_ext.envs.grid.layouts import LAYOUTS
+from sb3_ext.envs.grid.map import GridMap, random_map
+from sb3_ext.envs.grid.rendering import (
     MOVES,
     GridPainter,
     Window,
@@ -26,6 +25,7 @@ from sb3_ext.envs.rendering import (
     render_text,
     save_animation,
 )
+from sb3_ext.envs.grid.world import GridWorld
 
 SMALL = GridMap.from_text(["S..", ".#.", "H.G"])
 KEY_ROOM = GridMap.from_text(["S.#G", "K.D."])
@@ -330,7 +330,7 @@ def run_without_screen(code: str, **variables: str) -> subprocess.CompletedProce
 
 SHOW = """
 import numpy as np
-from sb3_ext.envs.rendering import Window
+from sb3_ext.envs.grid.rendering import Window
 window = Window(frames_per_second=1000)
 for _ in range(3):
     window.show(np.zeros((20, 30, 3), dtype=np.uint8))

@@ -6,7 +6,7 @@ import pytest
 from gymnasium.wrappers import TimeLimit
 from matplotlib.figure import Figure
 
-from sb3_ext.envs.reward_hacking import (
+from sb3_ext.envs.wrappers.reward_hacking import (
     BONUS,
     GAMMA,
     RewardHacking,
@@ -18,7 +18,7 @@ from sb3_ext.envs.reward_hacking import (
     reward_hacking_figure,
     train_and_record,
 )
-from sb3_ext.envs.shaping_proof import compare_optimal_actions, shaped_mdp, steps_to_goal
+from sb3_ext.envs.wrappers.shaping_proof import compare_optimal_actions, shaped_mdp, steps_to_goal
 from sb3_ext.tabular import value_iteration
 
 LEFT, RIGHT = 0, 1

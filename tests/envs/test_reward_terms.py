@@ -13,7 +13,7 @@ from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.logger import configure
 
-from sb3_ext.envs.reward_terms import (
+from sb3_ext.envs.wrappers.reward_terms import (
     RETURN_KEYS,
     DelayedReward,
     RewardTerms,
@@ -21,7 +21,7 @@ from sb3_ext.envs.reward_terms import (
     SparseReward,
     StepPenalty,
 )
-from sb3_ext.envs.shaping import PotentialShaping
+from sb3_ext.envs.wrappers.shaping import PotentialShaping
 
 
 def play(env: gym.Env, n_steps: int = 200, seed: int = 0) -> list[tuple[float, bool, dict[str, Any]]]:

@@ -11,9 +11,9 @@ from gymnasium.wrappers import TimeLimit
 from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.env_util import make_vec_env
 
-from sb3_ext.envs.potentials import GoalDistance, steps_to_goal
-from sb3_ext.envs.reward_terms import StepPenalty
-from sb3_ext.envs.shaping import (
+from sb3_ext.envs.wrappers.potentials import GoalDistance, steps_to_goal
+from sb3_ext.envs.wrappers.reward_terms import StepPenalty
+from sb3_ext.envs.wrappers.shaping import (
     DistanceReward,
     PotentialShaping,
     ProgressReward,
@@ -21,7 +21,7 @@ from sb3_ext.envs.shaping import (
     check_gamma,
     potential_term,
 )
-from sb3_ext.envs.shaping_proof import distance_mdp, progress_mdp, shaped_mdp
+from sb3_ext.envs.wrappers.shaping_proof import distance_mdp, progress_mdp, shaped_mdp
 from sb3_ext.tabular import TabularMDP, value_iteration
 
 GAMMA = 0.9
@@ -168,7 +168,7 @@ def test_table_with_another_first_state():
 
 
 def test_a_map_that_changes_is_measured_anew():
-    from sb3_ext.envs.grid_world import GridWorld
+    from sb3_ext.envs.grid.world import GridWorld
 
     world = GridWorld(["S....", ".....", ".....", ".....", "....G"], redraw_obstacles=6)
     env = PotentialShaping(world, "distance", GAMMA)

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from sb3_ext.envs.shaping_proof import (
+from sb3_ext.envs.wrappers.shaping_proof import (
     compare_optimal_actions,
     distance_mdp,
     muddy_mdp,

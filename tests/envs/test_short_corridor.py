@@ -6,7 +6,7 @@ from gymnasium import spaces
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sb3_ext.envs.short_corridor import (
+from sb3_ext.envs.textbook.short_corridor import (
     BEST_PROBABILITY,
     LEFT,
     RIGHT,

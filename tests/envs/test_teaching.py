@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from sb3_ext.envs.teaching import Narrate, SlipAction
+from sb3_ext.envs.wrappers.teaching import Narrate, SlipAction
 
 
 def executed(env: gym.Env, action: int, n_steps: int = 4000) -> np.ndarray:

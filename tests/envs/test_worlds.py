@@ -9,13 +9,13 @@ from gymnasium.utils.env_checker import check_env as gymnasium_check_env
 from stable_baselines3 import PPO
 from stable_baselines3.common.env_checker import check_env as sb3_check_env
 
-from sb3_ext.envs.baird import Baird
-from sb3_ext.envs.bandits import Bandit
-from sb3_ext.envs.car_rental import CarRental
-from sb3_ext.envs.gambler import Gambler
-from sb3_ext.envs.maximization_bias import MaximizationBias
-from sb3_ext.envs.random_walk import RandomWalk
-from sb3_ext.envs.short_corridor import ShortCorridor
+from sb3_ext.envs.textbook.baird import Baird
+from sb3_ext.envs.textbook.bandits import Bandit
+from sb3_ext.envs.textbook.car_rental import CarRental
+from sb3_ext.envs.textbook.gambler import Gambler
+from sb3_ext.envs.textbook.maximization_bias import MaximizationBias
+from sb3_ext.envs.textbook.random_walk import RandomWalk
+from sb3_ext.envs.textbook.short_corridor import ShortCorridor
 
 CLASSES = [Bandit, RandomWalk, MaximizationBias, ShortCorridor, Gambler, CarRental, Baird]
 WORLDS = [

@@ -12,13 +12,13 @@ from gymnasium.utils.env_checker import data_equivalence
 from stable_baselines3.common.env_checker import check_env as sb3_check_env
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv
 
-from sb3_ext.envs.curriculum import DifficultyLevels, RandomizeDynamics
-from sb3_ext.envs.exploration import CountBonus, SimHash
-from sb3_ext.envs.observation import DiscretizeObservation, FlattenDiscrete, OneHot
-from sb3_ext.envs.reward_hacking import ForgetfulProgress
-from sb3_ext.envs.reward_terms import DelayedReward, RewardTerms, SparseReward, StepPenalty
-from sb3_ext.envs.shaping import DistanceReward, PotentialShaping, ProgressReward
-from sb3_ext.envs.teaching import Narrate, SlipAction
+from sb3_ext.envs.wrappers.curriculum import DifficultyLevels, RandomizeDynamics
+from sb3_ext.envs.wrappers.exploration import CountBonus, SimHash
+from sb3_ext.envs.wrappers.observation import DiscretizeObservation, FlattenDiscrete, OneHot
+from sb3_ext.envs.wrappers.reward_hacking import ForgetfulProgress
+from sb3_ext.envs.wrappers.reward_terms import DelayedReward, RewardTerms, SparseReward, StepPenalty
+from sb3_ext.envs.wrappers.shaping import DistanceReward, PotentialShaping, ProgressReward
+from sb3_ext.envs.wrappers.teaching import Narrate, SlipAction
 
 
 def angle(observation: np.ndarray) -> float:

@@ -75,7 +75,7 @@ def test_the_arrows_of_the_design_hold():
         ("sb3_ext.reinforce.reinforce", "sb3_ext.grpo"),
         ("sb3_ext.reinforce.reinforce", "sb3_ext.envs"),
         ("sb3_ext.reinforce.reinforce", "sb3_ext.zoo.demo"),
-        ("sb3_ext.envs.grid_world", "sb3_ext.tabular.planning"),
+        ("sb3_ext.envs.grid.world", "sb3_ext.tabular.planning"),
     ],
 )
 def test_the_check_can_fail(importer, imported):

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces
 
-from sb3_ext.envs.grid_map import CLIFF, DOOR, GOAL, HOLE, KEY, WALL, GridMap
+from sb3_ext.envs.grid.map import CLIFF, DOOR, GOAL, HOLE, KEY, WALL, GridMap
 
 MODES = ("index", "coordinates", "one_hot", "image", "goal")
 SMALLEST_IMAGE = 36  # pixels; SB3's NatureCNN needs as many

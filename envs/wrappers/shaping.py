@@ -24,8 +24,8 @@ from gymnasium.utils import RecordConstructorArgs
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 
-from sb3_ext.envs.potentials import GoalDistance, OfObservation, ProgressPotential, make_potential
-from sb3_ext.envs.reward_terms import RewardTerms
+from sb3_ext.envs.wrappers.potentials import GoalDistance, OfObservation, ProgressPotential, make_potential
+from sb3_ext.envs.wrappers.reward_terms import RewardTerms
 
 
 def potential_term(potential: Any, next_potential: Any, gamma: float, terminated: Any) -> Any:

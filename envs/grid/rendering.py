@@ -2,9 +2,9 @@
 
 * ``GridPainter`` draws the map once and then only pastes the agent: a frame costs well under a millisecond.
 * ``render_text`` is the picture for a terminal; ``Window`` is the picture on a screen.
-* ``render_policy`` (``rendering_figures.py``) draws a figure: a value function, a Q-table's greedy arrows, a policy,
+* ``render_policy`` (``figures.py``) draws a figure: a value function, a Q-table's greedy arrows, a policy,
   visit counts.
-* ``save_animation``, ``record_episode`` and ``animate_learning`` (``rendering_films.py``) write a GIF or an MP4.
+* ``save_animation``, ``record_episode`` and ``animate_learning`` (``films.py``) write a GIF or an MP4.
 
 The functions take a map and plain arrays, never an environment.
 """
@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sb3_ext.envs.grid_map import ARROWS, CLIFF, DOOR, FREE, GOAL, HOLE, KEY, START, Cell, GridMap
-from sb3_ext.envs.grid_map import WALL as WALL_LETTER
-from sb3_ext.envs.rendering_figures import MOVES, arrow_strengths, greedy_strengths, render_policy
-from sb3_ext.envs.rendering_films import animate_learning, record_episode, save_animation
-from sb3_ext.envs.rendering_frames import GridPainter, cell_inside
-from sb3_ext.envs.rendering_symbols import Frame, arrow_polygon
+from sb3_ext.envs.grid.figures import MOVES, arrow_strengths, greedy_strengths, render_policy
+from sb3_ext.envs.grid.films import animate_learning, record_episode, save_animation
+from sb3_ext.envs.grid.frames import GridPainter, cell_inside
+from sb3_ext.envs.grid.map import ARROWS, CLIFF, DOOR, FREE, GOAL, HOLE, KEY, START, Cell, GridMap
+from sb3_ext.envs.grid.map import WALL as WALL_LETTER
+from sb3_ext.envs.grid.symbols import Frame, arrow_polygon
 
 __all__ = [
     "MOVES",
@@ -70,7 +70,7 @@ def render_text(
     Raises:
         ValueError: If an array does not fit the map.
 
-    >>> from sb3_ext.envs.grid_map import GridMap
+    >>> from sb3_ext.envs.grid.map import GridMap
     >>> print(render_text(GridMap.from_text(["S.#", "..G"]), (0, 1), policy=[1, 2, 0, 1, 1, 0], color=False))
     → @ #
     → → G
@@ -139,7 +139,7 @@ class Window:
             self._clock.tick(self.frames_per_second)
 
     def _open(self, size: tuple[int, int]) -> None:
-        advice = "use render_mode='rgb_array' and sb3_ext.envs.rendering.record_episode to write a GIF or MP4"
+        advice = "use render_mode='rgb_array' and sb3_ext.envs.grid.rendering.record_episode to write a GIF or MP4"
         try:
             import pygame
         except ImportError as error:

@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from sb3_ext.envs.grid_map import ARROWS, CLIFF, DOOR, GOAL, HOLE, KEY, START, Cell, GridMap
-from sb3_ext.envs.grid_map import WALL as WALL_LETTER
+from sb3_ext.envs.grid.map import ARROWS, CLIFF, DOOR, GOAL, HOLE, KEY, START, Cell, GridMap
+from sb3_ext.envs.grid.map import WALL as WALL_LETTER
 
 Frame = npt.NDArray[np.uint8]  # [height, width, 3]
 

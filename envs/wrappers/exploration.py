@@ -23,7 +23,7 @@ from stable_baselines3.common.type_aliases import TensorDict
 from stable_baselines3.common.vec_env.base_vec_env import VecEnv, VecEnvObs, VecEnvStepReturn, VecEnvWrapper
 from torch import nn
 
-from sb3_ext.envs.reward_terms import RewardTerms, TermSums, add_term
+from sb3_ext.envs.wrappers.reward_terms import RewardTerms, TermSums, add_term
 
 CLIP_OBSERVATION = 5.0  # Burda et al. 2019, section 2.4
 CLIP_BONUS = 5.0  # in deviations; matters for the first few steps, before their deviation is known

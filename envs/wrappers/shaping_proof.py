@@ -20,8 +20,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from sb3_ext.envs.potentials import FloatArray, steps_to_goal
-from sb3_ext.envs.shaping import distance_term, potential_term, progress_term
+from sb3_ext.envs.wrappers.potentials import FloatArray, steps_to_goal
+from sb3_ext.envs.wrappers.shaping import distance_term, potential_term, progress_term
 from sb3_ext.tabular.mdp import TabularMDP
 
 __all__ = [

@@ -26,8 +26,8 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.env_util import make_vec_env
 
-from sb3_ext.envs.reward_terms import RETURN_KEYS, RewardTerms
-from sb3_ext.envs.shaping import PotentialShaping
+from sb3_ext.envs.wrappers.reward_terms import RETURN_KEYS, RewardTerms
+from sb3_ext.envs.wrappers.shaping import PotentialShaping
 from sb3_ext.tabular.mdp import TabularMDP
 
 BONUS = 0.2

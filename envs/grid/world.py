@@ -1,6 +1,6 @@
 """A grid world drawn as text: Gymnasium's interface over an exact, open model.
 
-The model is built once from the map (``grid_model.py``); a step is then three look-ups in its arrays. Random numbers
+The model is built once from the map (``model.py``); a step is then three look-ups in its arrays. Random numbers
 come from a generator of one integer of state (splitmix64, Steele, Lea & Flood 2014), so that ``GridWorldVecEnv`` can
 draw the very same numbers for a thousand worlds at once.
 """
@@ -16,10 +16,10 @@ import gymnasium as gym
 import numpy as np
 import numpy.typing as npt
 
-from sb3_ext.envs.grid_map import CLIFF, DOOR, GOAL, KEY, WALL, Cell, GridMap, random_map
-from sb3_ext.envs.grid_model import Rules, build_model, check_goals
-from sb3_ext.envs.grid_observation import GridObservation
-from sb3_ext.envs.layouts import LAYOUTS
+from sb3_ext.envs.grid.layouts import LAYOUTS
+from sb3_ext.envs.grid.map import CLIFF, DOOR, GOAL, KEY, WALL, Cell, GridMap, random_map
+from sb3_ext.envs.grid.model import Rules, build_model, check_goals
+from sb3_ext.envs.grid.observation import GridObservation
 from sb3_ext.tabular.mdp import TabularMDP
 
 MapLike = str | Sequence[str] | GridMap
@@ -66,7 +66,7 @@ class GridWorld(gym.Env[Any, Any]):
             ``HerReplayBuffer`` needs it, for one pair of cells [2] or many [n, 2].
 
     Args:
-        map: Name of a layout (``sb3_ext.envs.layouts.LAYOUTS``), the map's text or rows, or a ``GridMap``.
+        map: Name of a layout (``sb3_ext.envs.grid.layouts.LAYOUTS``), the map's text or rows, or a ``GridMap``.
         observation: Observation mode.
         render_mode: ``"human"``, ``"rgb_array"``, ``"ansi"`` or None.
         slip: Probability, from 0 to 1, that a move goes to one of its two sides (a quarter turn; half each).
@@ -242,7 +242,7 @@ class GridWorld(gym.Env[Any, Any]):
 
     def render(self) -> Any:
         """The world at present: an array (``rgb_array``), text (``ansi``), or None after showing it (``human``)."""
-        from sb3_ext.envs import rendering
+        from sb3_ext.envs.grid import rendering
 
         if self.render_mode is None:
             gym.logger.warn("render() needs a render_mode: GridWorld(..., render_mode='rgb_array')")
@@ -316,7 +316,7 @@ class GridWorld(gym.Env[Any, Any]):
     @staticmethod
     def sb3_vec_env(**kwargs: Any) -> Any:
         """The class that steps many such worlds at once behind SB3's ``VecEnv``, or None where it cannot."""
-        from sb3_ext.envs.grid_world_vec import GridWorldVecEnv
+        from sb3_ext.envs.grid.world_vec import GridWorldVecEnv
 
         return GridWorldVecEnv if GridWorldVecEnv.supports(**kwargs) else None
 

@@ -16,8 +16,8 @@ import numpy.typing as npt
 from gymnasium.utils import seeding
 from stable_baselines3.common.vec_env.base_vec_env import VecEnv, VecEnvIndices, VecEnvObs, VecEnvStepReturn
 
-from sb3_ext.envs.grid_world import GOLDEN_GAMMA, GridWorld, MapLike, first_random_state
-from sb3_ext.envs.layouts import LAYOUTS
+from sb3_ext.envs.grid.layouts import LAYOUTS
+from sb3_ext.envs.grid.world import GOLDEN_GAMMA, GridWorld, MapLike, first_random_state
 
 _GOLDEN, _MIX_1, _MIX_2 = (np.uint64(number) for number in (GOLDEN_GAMMA, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))
 _STATELESS_METHODS = ("compute_reward", "to_dict", "to_file")

@@ -7,9 +7,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageColor, ImageDraw
 
-from sb3_ext.envs.grid_map import DOOR, GOAL, KEY, START, Cell, GridMap
-from sb3_ext.envs.grid_map import WALL as WALL_LETTER
-from sb3_ext.envs.rendering_symbols import (
+from sb3_ext.envs.grid.map import DOOR, GOAL, KEY, START, Cell, GridMap
+from sb3_ext.envs.grid.map import WALL as WALL_LETTER
+from sb3_ext.envs.grid.symbols import (
     FLOOR,
     GRID_LINE,
     INK,

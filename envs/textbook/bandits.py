@@ -19,7 +19,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from sb3_ext.envs.bandit_learners import Floats, Select, Update, blank_memory
+from sb3_ext.envs.textbook.bandit_learners import Floats, Select, Update, blank_memory
 from sb3_ext.tabular.mdp import TabularMDP
 
 

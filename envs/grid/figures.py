@@ -10,10 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageColor, ImageDraw
 
-from sb3_ext.envs.grid_map import CLIFF, DOOR, GOAL, HOLE, KEY, Cell, GridMap
-from sb3_ext.envs.grid_map import WALL as WALL_LETTER
-from sb3_ext.envs.grid_model import MOVES as ALL_MOVES
-from sb3_ext.envs.rendering_frames import (
+from sb3_ext.envs.grid.frames import (
     cell_inside,
     fitting_cell_size,
     mark_cell,
@@ -21,7 +18,10 @@ from sb3_ext.envs.rendering_frames import (
     paste_tiles,
     tile_picture,
 )
-from sb3_ext.envs.rendering_symbols import (
+from sb3_ext.envs.grid.map import CLIFF, DOOR, GOAL, HOLE, KEY, Cell, GridMap
+from sb3_ext.envs.grid.map import WALL as WALL_LETTER
+from sb3_ext.envs.grid.model import MOVES as ALL_MOVES
+from sb3_ext.envs.grid.symbols import (
     BLUE,
     FLOOR,
     INK,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from sb3_ext.envs.grid_map import ARROWS, CLIFF, DOOR, GOAL, HOLE, KEY, START, WALL, GridMap
+from sb3_ext.envs.grid.map import ARROWS, CLIFF, DOOR, GOAL, HOLE, KEY, START, WALL, GridMap
 from sb3_ext.tabular.mdp import TabularMDP
 
 UP, RIGHT, DOWN, LEFT = range(4)

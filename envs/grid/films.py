@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from sb3_ext.envs.grid_map import GridMap
-from sb3_ext.envs.rendering_figures import color_scale, render_policy
-from sb3_ext.envs.rendering_symbols import Frame
+from sb3_ext.envs.grid.figures import color_scale, render_policy
+from sb3_ext.envs.grid.map import GridMap
+from sb3_ext.envs.grid.symbols import Frame
 
 
 def save_animation(path: str | Path, frames: Iterable[Frame], frames_per_second: float = 4.0) -> Path:

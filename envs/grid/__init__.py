@@ -1,0 +1,1 @@
+"""GridWorld, from the text of a map to its exact model, its pictures and its vectorised form."""

@@ -1,0 +1,1 @@
+"""The worlds of Sutton & Barto that are not grids, each with its exact solution."""

@@ -1,0 +1,1 @@
+"""Wrappers and callbacks around any environment: rewards, exploration, curricula, observations, teaching."""
