@@ -6,12 +6,14 @@ What is finished is kept: the same command goes on where it was interrupted.
 import argparse
 import csv
 import json
+import math
 import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sb3_ext.zoo.options import one_of, positive
 
@@ -28,12 +30,13 @@ EXAMPLE = """figures:
   lunarlander  LunarLander-v3, zoo/hyperparams/reinforce.yml
   acrobot      Acrobot-v1, zoo/hyperparams/reinforce.yml
   pendulum     InvertedPendulum-v5 (Pendulum-v1 without MuJoCo), zoo/hyperparams/reinforce.yml
+  shaping      steps until SB3's PPO solves four rooms: plain, shaped, count bonus, RND; ten seeds each (minutes)
 
 examples:
   sb3-ext figures                      all of them; again after Ctrl-C: what is missing
   sb3-ext figures cartpole --jobs 4    one of them, four seeds at a time"""
 
-NAMES = ("cartpole", "slm", "lunarlander", "acrobot", "pendulum")
+NAMES = ("cartpole", "slm", "lunarlander", "acrobot", "pendulum", "shaping")
 WINDOW = 100  # episodes in every mean
 
 
@@ -49,6 +52,10 @@ class Figure:
     seen: "Callable[[np.ndarray], str]"
     greedy: bool = True
     """the value of a seed: mean of 100 greedy episodes afterwards, else of its last 100 training episodes"""
+    target: float | None = None
+    """if given, the value is the steps until the last 100 training episodes average this; infinite if they never do"""
+    added: dict[str, Any] | None = None
+    """what is added to the reward, see shaping.py: its name and its settings"""
 
 
 class Job(NamedTuple):
@@ -77,7 +84,7 @@ def parser() -> argparse.ArgumentParser:
     """The command's options."""
     options = argparse.ArgumentParser(
         "sb3-ext figures",
-        description="Train REINFORCE on several seeds a figure, print the table and draw the learning curves.",
+        description="Train several seeds a figure, print the table and draw what was learned.",
         epilog=EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -94,7 +101,7 @@ def main(arguments: list[str]) -> int:
     from rich.console import Console
 
     console = Console()
-    chosen = {name: figure for name, figure in figures().items() if name in (options.figure or NAMES)}
+    chosen = {name: figure for name, figure in figures().items() if group(name) in (options.figure or NAMES)}
     if "lunarlander" in chosen and not installed("envpool", "Box2D"):
         del chosen["lunarlander"]
         hint = "lunarlander is left out: it needs Box2D or EnvPool, pip install 'sb3-ext[box2d,envpool]'"
@@ -108,8 +115,8 @@ def main(arguments: list[str]) -> int:
 
     console.print(table(chosen, results))
     for image in draw_all(chosen, results, options.output):
-        console.print(f"learning curves  {image}", highlight=False, soft_wrap=True)
-    console.print(f"results          {file}", highlight=False, soft_wrap=True)
+        console.print(f"picture  {image}", highlight=False, soft_wrap=True)
+    console.print(f"results  {file}", highlight=False, soft_wrap=True)
     if interrupted:
         left = len(missing(chosen, results, options.output))
         console.print(f"interrupted, seeds to go: {left}; what is finished is kept: the same command goes on there")
@@ -132,7 +139,8 @@ def complete(chosen: dict[str, Figure], results: dict[tuple[str, int], Result], 
 
 
 def figures() -> dict[str, Figure]:
-    """All figures; what they ask for is what the README claims."""
+    """All figures; what they ask for is what the README claims. A name is its group's, or "group-variant"."""
+    from sb3_ext.zoo import shaping
     from sb3_ext.zoo.training import Recipe, read_recipe
 
     cartpole, slm = Recipe("reinforce", 500_000, n_envs=16), Recipe("reinforce", 200_000, n_envs=4)
@@ -141,13 +149,24 @@ def figures() -> dict[str, Figure]:
     def tuned(env_id: str, asked: str) -> Figure:
         return Figure(env_id, env_id, read_recipe("reinforce", env_id), 5, asked, iqm)
 
+    def shaped(name: str) -> Figure:
+        added = {"name": name, "settings": shaping.ADDED[name]}
+        return Figure(shaping.TITLES[name], shaping.ENV_ID, shaping.RECIPE, shaping.N_SEEDS, "report",
+                      shaping.steps_until_solved, target=shaping.SOLVED, added=added)  # fmt: skip
+
     return {
         "cartpole": Figure("CartPole-v1", "CartPole-v1", cartpole, 20, "20 of 20 seeds at 475", solved),
         "slm": Figure("CartPole-v1, SLM-Lab's protocol", "CartPole-v1", slm, 8, "mean 483.3", mean, greedy=False),
         "lunarlander": tuned("LunarLander-v3", "IQM 200"),
         "acrobot": tuned("Acrobot-v1", "IQM -100"),
         "pendulum": tuned(pendulum, "report"),
+        **{f"shaping-{name}": shaped(name) for name in shaping.ADDED},
     }
+
+
+def group(name: str) -> str:
+    """What a figure belongs to: the name that the command line knows."""
+    return name.partition("-")[0]
 
 
 def installed(*packages: str) -> bool:
@@ -200,24 +219,34 @@ def missing(chosen: dict[str, Figure], results: dict[tuple[str, int], Result], o
 
 def settings(figure: Figure) -> str:
     """What a result depends on, apart from code and seed."""
-    return json.dumps(figure.recipe.settings(), sort_keys=True)
+    added = {} if figure.added is None else {"target": figure.target, "added": figure.added}
+    return json.dumps({**figure.recipe.settings(), **added}, sort_keys=True)
 
 
 def measure(job: Job) -> Result:
     """Train one seed, write its episodes, and evaluate it."""
+    from sb3_ext.vec_env import make_vec_env
+    from sb3_ext.zoo import shaping
     from sb3_ext.zoo.parallel import StepCounter
     from sb3_ext.zoo.training import EpisodeLog, evaluate, train
 
-    figure, log, started = job.figure, EpisodeLog(), time.perf_counter()
-    model, env = train(figure.recipe, figure.env_id, job.seed, callback=[log, StepCounter()])
+    figure, log, started = job.figure, EpisodeLog(job.figure.target), time.perf_counter()
+    make_env = make_vec_env
+    if figure.added is not None:
+        make_env = partial(shaping.make_env, added=figure.added["name"], settings=figure.added["settings"])
+    model, env = train(figure.recipe, figure.env_id, job.seed, callback=[log, StepCounter()], make_env=make_env)
     episodes = [(t, r) for t, r in zip(log.timesteps, log.returns, strict=True) if t <= figure.recipe.n_timesteps]
     job.curve.parent.mkdir(parents=True, exist_ok=True)
     with job.curve.open("w", newline="") as opened:
         csv.writer(opened).writerows([("timestep", "return"), *episodes])
-    last = [return_ for _, return_ in episodes[-WINDOW:]]
-    returns = evaluate(model, figure.env_id, WINDOW, job.seed) if figure.greedy else last
+    if figure.target is not None:
+        in_time = log.seconds is not None and log.timesteps[-1] <= figure.recipe.n_timesteps
+        value = float(log.timesteps[-1]) if in_time else math.inf
+    else:
+        last = [return_ for _, return_ in episodes[-WINDOW:]]
+        returns = evaluate(model, figure.env_id, WINDOW, job.seed) if figure.greedy else last
+        value = float(sum(returns) / len(returns))
     env.close()
-    value = float(sum(returns) / len(returns))
     return Result(job.name, figure.env_id, job.seed, value, time.perf_counter() - started, settings(figure))
 
 
@@ -253,23 +282,36 @@ def table(chosen: dict[str, Figure], results: dict[tuple[str, int], Result]) -> 
     for name, figure in chosen.items():
         jobs = all_jobs({name: figure}, Path())
         values = np.array([results[name, job.seed].value for job in jobs if is_done(job, results)])
-        seen = (figure.seen(values), f"{values.min():.1f} to {values.max():.1f}") if len(values) else ("-", "-")
+        seen = (figure.seen(values), f"{number(values.min())} to {number(values.max())}") if len(values) else ("-", "-")
         lines.add_row(f"{name}\n{figure.title}", figure.asked, *seen, f"{len(values)} of {figure.n_seeds}")
     return lines
 
 
-def draw_all(chosen: dict[str, Figure], results: dict[tuple[str, int], Result], output: Path) -> list[Path]:
-    """The learning curves of every figure that has results, as PNG files: median of the seeds in their full range."""
-    from sb3_ext.zoo.curves import draw_learning_curve
+def number(value: float) -> str:
+    """A return, or a number of steps."""
+    return "never" if math.isinf(value) else f"{value:,.0f}" if value >= 10_000 else f"{value:.1f}"
 
-    images = []
-    for name, figure in chosen.items():
-        curves = [job.curve for job in all_jobs({name: figure}, output) if is_done(job, results)]
-        if curves:
-            images.append(output / f"{name}.png")
-            title = f"REINFORCE on {figure.title}, {len(curves)} seeds"
-            draw_learning_curve([read_run(curve) for curve in curves], title).savefig(images[-1], dpi=120)
-    return images
+
+def draw_all(chosen: dict[str, Figure], results: dict[tuple[str, int], Result], output: Path) -> list[Path]:
+    """A PNG file for each group that has results: learning curves (median and full range of the seeds), or dots."""
+    from sb3_ext.zoo.curves import draw_learning_curve
+    from sb3_ext.zoo.shaping import draw_steps
+
+    done = {name: [job for job in all_jobs({name: figure}, output) if is_done(job, results)]
+            for name, figure in chosen.items()}  # fmt: skip
+    images = {}
+    for name, jobs in done.items():
+        if jobs and group(name) != "shaping":
+            runs = [read_run(job.curve) for job in jobs]
+            title = f"{jobs[0].figure.recipe.algo.upper()} on {jobs[0].figure.title}, {len(jobs)} seeds"
+            images[output / f"{name}.png"] = draw_learning_curve(runs, title)
+    steps = {chosen[name].title: [results[name, job.seed].value for job in jobs]
+             for name, jobs in done.items() if jobs and group(name) == "shaping"}  # fmt: skip
+    if steps:
+        images[output / "shaping.png"] = draw_steps(steps)
+    for file, image in images.items():
+        image.savefig(file, dpi=120)
+    return list(images)
 
 
 def read_run(file: Path) -> "Run":

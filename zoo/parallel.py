@@ -27,10 +27,17 @@ class StepCounter(BaseCallback):
         return True
 
     def _on_rollout_end(self) -> None:
+        self._count(self.num_timesteps)
+
+    def _on_training_end(self) -> None:
+        """A training that stops early has nothing left to do."""
+        self._count(max(self.num_timesteps, self.locals["total_timesteps"]))
+
+    def _count(self, n_timesteps: int) -> None:
         if _steps is not None:
             with _steps.get_lock():
-                _steps.value += self.num_timesteps - self._counted
-        self._counted = self.num_timesteps
+                _steps.value += n_timesteps - self._counted
+        self._counted = n_timesteps
 
 
 def run_parallel(

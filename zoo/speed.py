@@ -7,6 +7,7 @@ import argparse
 import csv
 import math
 import os
+import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -19,11 +20,13 @@ from sb3_ext.zoo.options import one_of, positive, share
 
 if TYPE_CHECKING:
     from rich.table import Table
+    from stable_baselines3.common.vec_env import VecEnv
 
     from sb3_ext.zoo.training import Recipe
 
 EXAMPLE = """sections:
   steps      random actions through the VecEnv interface
+  worlds     grid worlds: 1024 at once against DummyVecEnv, one against FrozenLake, a map of a million cells
   reinforce  REINFORCE against SB3's PPO: seconds until CartPole-v1 is solved in training
   training   SB3's unmodified PPO and DQN on our environments against SB3's: seconds of whole trainings
 
@@ -44,23 +47,24 @@ class Job(NamedTuple):
     variant: str
     repeat: int
     measure: Callable[[], float]
+    unit: str
 
 
 @dataclass(frozen=True)
 class Section:
-    """What a section compares, and in which unit."""
+    """What a section compares."""
 
     title: str
     ours: str
     theirs: str
-    unit: str
     jobs: Callable[[argparse.Namespace], Iterator[Job]]
 
-    def ratio(self, ours: float, theirs: float) -> float:
-        """How many times faster ours is; not a number if neither got there."""
-        if self.unit == "s":
-            ours, theirs = theirs, ours
-        return ours / theirs if math.isfinite(theirs) else 0.0 if math.isfinite(ours) else math.nan
+
+def times_faster(unit: str, ours: float, theirs: float) -> float:
+    """How many times faster ours is; not a number if neither got there."""
+    if unit == "s":
+        ours, theirs = theirs, ours
+    return ours / theirs if math.isfinite(theirs) else 0.0 if math.isfinite(ours) else math.nan
 
 
 def parser() -> argparse.ArgumentParser:
@@ -73,7 +77,7 @@ def parser() -> argparse.ArgumentParser:
     )
     options.add_argument("section", nargs="*", type=one_of(SECTIONS), help="what to measure (default: everything)")
     options.add_argument("--seeds", type=positive, default=5, help="trainings of each in reinforce (default: 5)")
-    options.add_argument("--repeats", type=positive, default=3, help="of each in steps and training (default: 3)")
+    options.add_argument("--repeats", type=positive, default=3, help="of each in the other sections (default: 3)")
     options.add_argument("--threads", type=positive, default=1, help="threads of PyTorch, for all alike (default: 1)")
     options.add_argument(
         "--fraction", type=share, default=0.1, help="of RL Zoo's n_timesteps in training, up to 1 (default: 0.1)"
@@ -102,7 +106,7 @@ def main(arguments: list[str]) -> int:
     measured: dict[Job, float] = {}
     file = options.output / "speed.csv"
     try:
-        if set(sections) != {"steps"}:
+        if {"reinforce", "training"} & set(sections):
             warm_up()
         with tqdm(jobs, unit="measurement") as progress:
             for job in progress:
@@ -143,17 +147,23 @@ def steps_jobs(options: argparse.Namespace) -> Iterator[Job]:
     for env_id, n_envs in (*(("CartPole-v1", n) for n in (1, 8, 256)), ("LunarLander-v3", 8), ("LunarLander-v3", 64)):
         for repeat in range(0 if missing(env_id) else options.repeats):
             for variant, backend in (("make_vec_env", "auto"), ("DummyVecEnv", "dummy")):
-                measure = partial(steps_per_second, env_id, n_envs, backend)
-                yield Job("steps", f"{env_id}, n_envs={n_envs}", variant, repeat, measure)
+                measure = partial(steps_per_second, partial(vec_env, env_id, n_envs, backend))
+                yield Job("steps", f"{env_id}, n_envs={n_envs}", variant, repeat, measure, "steps/s")
 
 
-def steps_per_second(env_id: str, n_envs: int, backend: str) -> float:
+def vec_env(env_id: str, n_envs: int, backend: str) -> "VecEnv":
+    """As a user makes it, with its monitor."""
+    from sb3_ext.vec_env import make_vec_env
+
+    return make_vec_env(env_id, n_envs=n_envs, seed=0, backend=backend)
+
+
+def steps_per_second(make_env: Callable[[], "VecEnv"]) -> float:
     """Environment steps a second under random actions, which are drawn beforehand; resets are part of it."""
     import numpy as np
 
-    from sb3_ext.vec_env import make_vec_env
-
-    env = make_vec_env(env_id, n_envs=n_envs, seed=0, backend=backend)
+    env = make_env()
+    n_envs = env.num_envs
     env.action_space.seed(0)
     actions = np.array([[env.action_space.sample() for _ in range(n_envs)] for _ in range(256)])
     env.reset()
@@ -167,6 +177,27 @@ def steps_per_second(env_id: str, n_envs: int, backend: str) -> float:
     return n_steps * n_envs / seconds
 
 
+def worlds_jobs(options: argparse.Namespace) -> Iterator[Job]:
+    """Many grid worlds and one, by turns with what they are compared with; then a big one on its own."""
+    from sb3_ext.zoo import speed_worlds as worlds
+
+    many = (("GridWorld", worlds.grid_world_vec_env), ("other", worlds.dummy_vec_env))
+    one = (("GridWorld", "sb3_ext/FrozenLake4x4-v0"), ("other", "FrozenLake-v1"))
+    for repeat in range(options.repeats):
+        for variant, make_env in many:
+            yield Job("worlds", MANY_WORLDS, variant, repeat, partial(steps_per_second, make_env), "steps/s")
+    for repeat in range(options.repeats):
+        for variant, env_id in one:
+            measure = partial(worlds.single_steps_per_second, env_id, SECONDS)
+            yield Job("worlds", ONE_WORLD, variant, repeat, measure, "steps/s")
+    for slip in (0, 0.2):
+        for repeat in range(options.repeats):
+            yield Job("worlds", f"{BIG_WORLD}, slip={slip}, creation", "GridWorld", repeat,
+                      partial(worlds.creation_seconds, slip), "s")  # fmt: skip
+        yield Job("worlds", f"{BIG_WORLD}, slip={slip}, arrays", "GridWorld", 0,
+                  partial(worlds.megabytes, slip), "MB")  # fmt: skip
+
+
 def reinforce_jobs(options: argparse.Namespace) -> Iterator[Job]:
     """REINFORCE with its defaults on our environments, and PPO with RL Zoo's hyperparameters on SB3's, by turns."""
     from sb3_ext.zoo.training import Recipe, read_recipe
@@ -175,7 +206,7 @@ def reinforce_jobs(options: argparse.Namespace) -> Iterator[Job]:
     theirs = read_recipe("ppo", "CartPole-v1")
     for seed in range(options.seeds):
         for recipe, variant, backend in ((ours, "REINFORCE", "auto"), (theirs, "PPO", "dummy")):
-            yield Job("reinforce", "CartPole-v1", variant, seed, partial(seconds_to_solve, recipe, seed, backend))
+            yield Job("reinforce", "CartPole-v1", variant, seed, partial(seconds_to_solve, recipe, seed, backend), "s")
 
 
 def seconds_to_solve(recipe: "Recipe", seed: int, backend: str) -> float:
@@ -198,7 +229,8 @@ def training_jobs(options: argparse.Namespace) -> Iterator[Job]:
             task = f"{algo.upper()}, {env_id}, n_envs={recipe.n_envs}, {recipe.n_timesteps:,} steps"
             for repeat in range(0 if missing(env_id) else options.repeats):
                 for variant, backend in (("make_vec_env", "auto"), ("DummyVecEnv", "dummy")):
-                    yield Job("training", task, variant, repeat, partial(seconds_to_train, recipe, env_id, backend))
+                    measure = partial(seconds_to_train, recipe, env_id, backend)
+                    yield Job("training", task, variant, repeat, measure, "s")
 
 
 def seconds_to_train(recipe: "Recipe", env_id: str, backend: str) -> float:
@@ -211,11 +243,22 @@ def seconds_to_train(recipe: "Recipe", env_id: str, backend: str) -> float:
 
 
 SECTIONS = {
-    "steps": Section("Random actions", "make_vec_env", "DummyVecEnv", "steps/s", steps_jobs),
-    "reinforce": Section("Until the last 100 training episodes average 475", "REINFORCE", "PPO", "s", reinforce_jobs),
-    "training": Section("Whole trainings of SB3's algorithms", "make_vec_env", "DummyVecEnv", "s", training_jobs),
+    "steps": Section("Random actions", "make_vec_env", "DummyVecEnv", steps_jobs),
+    "worlds": Section("Grid worlds, under random actions", "GridWorld", "other", worlds_jobs),
+    "reinforce": Section("Until the last 100 training episodes average 475", "REINFORCE", "PPO", reinforce_jobs),
+    "training": Section("Whole trainings of SB3's algorithms", "make_vec_env", "DummyVecEnv", training_jobs),
 }
-ASKED = {"CartPole-v1, n_envs=256": "15, 1M steps/s", "CartPole-v1": "4"}  # by task
+MANY_WORLDS = "GridWorldVecEnv, n_envs=1024, vs DummyVecEnv"
+ONE_WORLD = "FrozenLake, bare, vs FrozenLake-v1"
+BIG_WORLD = "1000x1000 map"
+ASKED = {
+    "CartPole-v1, n_envs=256": "15, 1M/s",
+    "CartPole-v1": "4",
+    MANY_WORLDS: "50, 5M/s",
+    ONE_WORLD: "3",
+    **{f"{BIG_WORLD}, slip={slip}, creation": "< 2 s" for slip in (0, 0.2)},
+    **{f"{BIG_WORLD}, slip={slip}, arrays": "< 200 MB" for slip in (0, 0.2)},
+}  # by task
 
 
 # ---- Report ---------------------------------------------------------------------------------------------------------
@@ -228,7 +271,7 @@ def write(file: Path, measured: dict[Job, float]) -> None:
         rows = csv.writer(opened)
         rows.writerow(("section", "task", "variant", "repeat", "value", "unit"))
         for job, value in measured.items():
-            rows.writerow((*job[:4], value, SECTIONS[job.section].unit))
+            rows.writerow((*job[:4], value, job.unit))
 
 
 def report(name: str, measured: dict[Job, float]) -> "Table":
@@ -237,36 +280,38 @@ def report(name: str, measured: dict[Job, float]) -> "Table":
     from rich.table import Table
 
     section = SECTIONS[name]
-    table = Table(title=f"{section.title} ({section.unit})", box=box.SIMPLE_HEAD)
-    table.add_column("task")
+    table = Table(title=section.title, box=box.SIMPLE_HEAD)
+    table.add_column("task", no_wrap=True)
     for header in (section.ours, section.theirs, "times faster", "n"):
-        table.add_column(header, justify="right")
-    table.add_column("at least")
-    for task in dict.fromkeys(job.task for job in measured if job.section == name):
+        table.add_column(header, justify="right", no_wrap=header == "times faster")
+    table.add_column("asked", no_wrap=True)
+    for task, unit in dict.fromkeys((job.task, job.unit) for job in measured if job.section == name):
         of_task = {(job.variant, job.repeat): value for job, value in measured.items() if job[:2] == (name, task)}
         ours = [value for (variant, _), value in of_task.items() if variant == section.ours]
         theirs = [value for (variant, _), value in of_task.items() if variant == section.theirs]
-        ratios = [section.ratio(*pair) for pair in zip(ours, theirs, strict=False)]  # the last may lack its partner
+        pairs = zip(ours, theirs, strict=False)  # the last may lack its partner
+        ratios = [times_faster(unit, *pair) for pair in pairs]
         cell = "-"
         if ratios:
-            ratio = section.ratio(median(ours[: len(ratios)]), median(theirs))
+            ratio = times_faster(unit, median(ours[: len(ratios)]), median(theirs))
             cell = f"{ratio:.2f}\n{min(ratios):.2f} to {max(ratios):.2f}"
         table.add_row(
-            task.replace(", n_envs", "\nn_envs"),
-            amount(ours),
-            amount(theirs),
+            re.sub(", (?=n_envs|vs|slip)", "\n", task),
+            amount(ours, unit),
+            amount(theirs, unit),
             cell,
-            str(len(ratios)),
+            str(len(ratios) or len(ours)),
             ASKED.get(task, "-"),
         )
     return table
 
 
-def amount(values: list[float]) -> str:
+def amount(values: list[float], unit: str) -> str:
     """The median, and how many of the trainings never got there."""
     if not values:
         return "-"
     never = sum(math.isinf(value) for value in values)
     middle = median(values)
-    text = "never" if math.isinf(middle) else f"{middle:,.0f}" if middle >= 1000 else f"{middle:.2f}"
+    digits = 0 if middle >= 1000 else 2
+    text = "never" if math.isinf(middle) else f"{middle:,.{digits}f} {unit}"
     return f"{text}; {never} of {len(values)} never" if never else text

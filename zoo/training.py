@@ -8,6 +8,7 @@ import ast
 import inspect
 import re
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -107,7 +108,13 @@ def default_file(algo: str) -> Path:
 
 
 def train(
-    recipe: Recipe, env_id: str, seed: int, backend: str = "auto", callback: MaybeCallback = None, device: str = "cpu"
+    recipe: Recipe,
+    env_id: str,
+    seed: int,
+    backend: str = "auto",
+    callback: MaybeCallback = None,
+    device: str = "cpu",
+    make_env: Callable[..., VecEnv] = make_vec_env,
 ) -> tuple[BaseAlgorithm, VecEnv]:
     """Make the environments and the model, and learn.
 
@@ -118,11 +125,12 @@ def train(
         backend: as in :func:`sb3_ext.vec_env.make_vec_env`; "dummy" is SB3's own function.
         callback: as in SB3's ``learn``.
         device: small networks are fastest on the CPU.
+        make_env: makes the environments; takes the id, ``n_envs``, ``seed`` and ``backend``.
 
     Returns:
         The model, and its environments for the caller to close.
     """
-    env = make_vec_env(env_id, n_envs=recipe.n_envs, seed=seed, backend=backend)
+    env = make_env(env_id, n_envs=recipe.n_envs, seed=seed, backend=backend)
     try:
         algorithm = load(recipe.algo)
         if recipe.normalize is not None:

@@ -11,6 +11,7 @@ ROOT = Path(__file__).parents[2]
 FOLDERS = {"sb3_ext.envs": ROOT / "envs", "sb3_ext.zoo": ROOT / "zoo", "sb3_ext": ROOT / "sb3_ext"}
 ALGORITHM_PACKAGES = {"reinforce", "tabular", "grpo", "dqn", "rlhf", "from_scratch"}
 SHARED = "sb3_ext.tabular.mdp"  # plain data, which environments may build on
+EXACT = "sb3_ext.tabular.planning"  # where a world states its exact solution, in the body of a function
 
 
 def modules() -> list[tuple[str, Path]]:
@@ -25,17 +26,22 @@ def modules() -> list[tuple[str, Path]]:
     return found
 
 
-def imports(file: Path) -> set[str]:
-    """Dotted names that a file imports, at any depth (also inside functions)."""
-    names: set[str] = set()
-    for node in ast.walk(ast.parse(file.read_text())):
+def imports(file: Path) -> set[tuple[str, bool]]:
+    """What a file imports: dotted names, and whether only when a function runs."""
+    found: set[tuple[str, bool]] = set()
+
+    def visit(node: ast.AST, in_function: bool) -> None:
         if isinstance(node, ast.Import):
-            names.update(alias.name for alias in node.names)
+            found.update((alias.name, in_function) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{file}: relative import"
-            names.add(node.module or "")
-            names.update(f"{node.module}.{alias.name}" for alias in node.names)
-    return names
+            names = {node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)}
+            found.update((name, in_function) for name in names)
+        for child in ast.iter_child_nodes(node):
+            visit(child, in_function or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+
+    visit(ast.parse(file.read_text()), False)
+    return found
 
 
 def family(module: str) -> str:
@@ -44,7 +50,12 @@ def family(module: str) -> str:
     return parts[1] if len(parts) > 1 and parts[0] == "sb3_ext" else ""
 
 
-def forbidden(importer: str, imported: str) -> bool:
+def is_part(imported: str, module: str) -> bool:
+    """Whether it is the module or a name in it."""
+    return imported == module or imported.startswith(module + ".")
+
+
+def forbidden(importer: str, imported: str, in_function: bool = False) -> bool:
     """True if the design's arrows rule the import out."""
     here, there = family(importer), family(imported)
     if here == "common":
@@ -55,14 +66,15 @@ def forbidden(importer: str, imported: str) -> bool:
     if there == "zoo":
         return True
     if here == "envs":
-        return there in ALGORITHM_PACKAGES and not imported.startswith(SHARED)
+        allowed = (SHARED, EXACT) if in_function else (SHARED,)
+        return there in ALGORITHM_PACKAGES and not any(is_part(imported, module) for module in allowed)
     if here in ALGORITHM_PACKAGES:
         return there in ALGORITHM_PACKAGES | {"envs"}
     return False
 
 
 def test_the_arrows_of_the_design_hold():
-    wrong = [(name, there) for name, file in modules() for there in imports(file) if forbidden(name, there)]
+    wrong = [(name, *there) for name, file in modules() for there in imports(file) if forbidden(name, *there)]
     assert len(modules()) > 15
     assert wrong == []
 
@@ -81,6 +93,25 @@ def test_the_arrows_of_the_design_hold():
 def test_the_check_can_fail(importer, imported):
     assert forbidden(importer, imported)
     assert not forbidden("sb3_ext.zoo.demo", imported)
+
+
+def test_a_world_may_plan_only_where_a_function_states_its_solution(tmp_path):
+    file = tmp_path / "world.py"
+    file.write_text("""
+from sb3_ext.tabular.planning import value_iteration
+class World:
+    from sb3_ext.tabular.mdp import TabularMDP
+    def solve(self):
+        if self:
+            import sb3_ext.tabular.planning
+""")
+    name, planning = "sb3_ext.envs.textbook.world", "sb3_ext.tabular.planning"
+    wrong = {there for there in imports(file) if forbidden(name, *there)}
+    assert wrong == {(planning, False), (f"{planning}.value_iteration", False)}
+    assert (planning, True) in imports(file)
+    assert forbidden(name, "sb3_ext.tabular", in_function=True)
+    assert forbidden(name, "sb3_ext.tabular.planning_fast", in_function=True)
+    assert forbidden("sb3_ext.reinforce.reinforce", planning, in_function=True)
 
 
 def loaded_by(statement: str) -> set[str]:
