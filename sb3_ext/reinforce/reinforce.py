@@ -128,7 +128,7 @@ class REINFORCE(OnPolicyAlgorithm):
         self,
         policy: str | type[ActorCriticPolicy],
         env: GymEnv | str,
-        learning_rate: float | Schedule = 5e-3,
+        learning_rate: float | Schedule = 3e-3,
         n_episodes: int = 8,
         gamma: float = 0.99,
         returns: Literal["total", "to_go"] = "to_go",
