@@ -10,9 +10,9 @@ data away. Three steps lead from Williams (1992) to the algorithm of today:
     weight = G_t - b_t    returns="to_go", baseline="mean"    ... measured against other episodes at the same time
                           returns="to_go", baseline="value"   ... or against a learned V(S_t)
 
-Each makes the gradient scatter less without changing what it is on average: watch ``train/grad_variance``, with
-``normalize_advantage=False``, for scaling hides it. (With gamma < 1 the averages of G_0 and G_t agree if G_t is
-weighed by gamma^t, as in eq. 13.8.) What deviates from the book: that factor is dropped unless
+Each makes the gradient scatter less without changing what it is on average: watch ``train/grad_variance`` (which
+``normalize_advantage`` would hide). With gamma < 1 the averages of G_0 and G_t agree if G_t is weighed by gamma^t, as
+in eq. 13.8. What deviates from the book: that factor is dropped unless
 ``discounted_gradient=True``, because with it late states hardly learn; episodes come from parallel environments, the
 same number from each (``common/episodes.py`` says why); a truncated episode is bootstrapped with V where there is a V.
 
@@ -20,6 +20,7 @@ Read next: ``common/returns.py`` for G_t and ``common/losses.py`` for the loss; 
 of the episode by V.
 """
 
+import math
 import warnings
 from typing import Any, ClassVar, Literal, NamedTuple, TypeVar
 
@@ -94,8 +95,8 @@ class REINFORCE(OnPolicyAlgorithm):
         ent_coef: weight of the entropy bonus, a number or a schedule of the remaining progress.
         n_value_updates: gradient steps on the value function after each policy update. They move a shared feature
             extractor too; ``policy_kwargs=dict(share_features_extractor=False)`` keeps the two apart.
-        max_grad_norm: longer gradients are shortened to this. The loss adds up the steps of an episode, so most are
-            longer than the default, which thus fixes the length of the step; ``math.inf`` leaves them as they are.
+        max_grad_norm: longer gradients are shortened to this. The loss adds up the steps of an episode, so gradients
+            are longer than A2C's: SB3's usual 0.5 would shorten nearly all of them. Default: not at all.
         max_episode_steps: an episode that lasts longer is cut there and treated as truncated, with a warning: an
             environment without a time limit cannot hang the training. (A VecEnv cannot reset one environment alone: if
             that one owes another episode, it starts where this one was cut.)
@@ -128,16 +129,16 @@ class REINFORCE(OnPolicyAlgorithm):
         self,
         policy: str | type[ActorCriticPolicy],
         env: GymEnv | str,
-        learning_rate: float | Schedule = 3e-3,
+        learning_rate: float | Schedule = 1e-2,
         n_episodes: int = 8,
         gamma: float = 0.99,
         returns: Literal["total", "to_go"] = "to_go",
         baseline: Literal["none", "mean", "value"] = "mean",
         discounted_gradient: bool = False,
-        normalize_advantage: bool = True,
+        normalize_advantage: bool = False,
         ent_coef: float | Schedule = 0.0,
         n_value_updates: int = 10,
-        max_grad_norm: float = 0.5,
+        max_grad_norm: float = math.inf,
         max_episode_steps: int = 10_000,
         stats_window_size: int = 100,
         tensorboard_log: str | None = None,
