@@ -2,6 +2,7 @@
 
 import sys
 from importlib import import_module
+from io import TextIOWrapper
 
 COMMANDS = {
     "demo": "train REINFORCE on CartPole in seconds and look at it",
@@ -28,6 +29,8 @@ def main(arguments: list[str] | None = None) -> int:
 
         print(sb3_ext.__version__)
         return 0
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal without ± shows ?
     command, *rest = arguments
     if command not in COMMANDS:
         print(f"sb3-ext: there is no command {command!r}\n\n{usage()}", file=sys.stderr)

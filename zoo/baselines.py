@@ -2,11 +2,12 @@
 
 The ways are compared twice, never with normalised advantages. *Variance*: at three stages of a training, all of them
 weigh the very same batches of episodes of the very same policy, and the variance of the batch gradient is taken over
-repeated batches; gamma is 1, so that all have the same expectation and differ in nothing but scatter. *Learning*: each
-trains by itself, on several seeds, with the class's own gamma.
+repeated batches. There gamma is 1 and an episode at its time limit counts as ended, so that all ways have the same
+expectation and differ in nothing but scatter. *Learning*: each trains by itself, on several seeds, as the class does.
 """
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -46,14 +47,15 @@ class Measurement(NamedTuple):
     variance: float
 
 
-def compare_baselines(timesteps: int, n_envs: int, n_seeds: int, output: Path) -> int:
+def compare_baselines(timesteps: int, n_envs: int, seeds: range, output: Path) -> int:
     """Measure, print, draw and save; 130 if interrupted (what was measured until then is kept)."""
+    th.set_num_threads(1)  # for networks this small, more threads only get in each other's way
     measurements: list[Measurement] = []
     logs: dict[str, list[EpisodeLog]] = {way: [] for way in WAYS}
     interrupted = False
-    with tqdm(total=n_seeds * (len(WAYS) + 1), desc="trainings") as progress:
+    with tqdm(total=len(seeds) * (len(WAYS) + 1), desc="trainings") as progress:
         try:
-            for seed in range(n_seeds):
+            for seed in seeds:
                 measurements += measure_variances(timesteps, n_envs, seed)
                 progress.update()
                 for way, settings in WAYS.items():
@@ -106,9 +108,12 @@ def sample_gradients(model: REINFORCE) -> tuple[dict[str, th.Tensor], list[float
     for _ in range(BATCHES):
         model.collect_rollouts(env, callback, model.rollout_buffer, n_rollout_steps=1)
         episodes = model.rollout_buffer.episodes()
+        episodes = replace(episodes, terminated=np.ones_like(episodes.terminated), last_observations=None)
         returns += np.bincount(episodes.episode, weights=episodes.rewards).tolist()
         observations = obs_as_tensor(episodes.observations, model.device)
-        log_probs = model.policy.get_distribution(observations).log_prob(th.as_tensor(episodes.actions))
+        log_probs = model.policy.get_distribution(observations).log_prob(
+            th.as_tensor(episodes.actions, device=model.device)
+        )
         for way, settings in WAYS.items():
             model.returns, model.baseline = settings["returns"], settings["baseline"]
             weights = model.assign_credit(episodes, observations).weights

@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sb3_ext.zoo.options import positive
+from sb3_ext.zoo.options import folder, not_negative, positive
 
 if TYPE_CHECKING:
     from sb3_ext import REINFORCE
@@ -25,31 +25,32 @@ def parser() -> argparse.ArgumentParser:
     )
     options.add_argument("--timesteps", type=positive, help="steps of a training (default: 300000; compared: 150000)")
     options.add_argument("--n-envs", type=positive, default=16, help="parallel environments (default: 16)")
-    options.add_argument("--seed", type=int, default=0, help="seed of the run (default: 0)")
-    options.add_argument("--output", type=Path, default=Path("runs/demo"), help="folder to write (default: runs/demo)")
+    options.add_argument("--seed", type=not_negative, default=0, help="seed of the (first) run (default: 0)")
+    options.add_argument("--output", type=folder, default="runs/demo", help="folder to write (default: runs/demo)")
     options.add_argument(
         "--compare-baselines",
         action="store_true",
         help="instead: train with every baseline and draw the variance of the gradient and the learning curves",
     )
-    options.add_argument("--seeds", type=positive, default=5, help="seeds of the comparison (default: 5)")
+    options.add_argument("--seeds", type=positive, default=5, help="how many seeds are compared (default: 5)")
     return options
 
 
 def main(arguments: list[str]) -> int:
     """Run the command; 130 if it was interrupted."""
     options = parser().parse_args(arguments)
-    options.output.mkdir(parents=True, exist_ok=True)
     if options.compare_baselines:
         from sb3_ext.zoo.baselines import compare_baselines
 
-        return compare_baselines(options.timesteps or 150_000, options.n_envs, options.seeds, options.output)
+        seeds = range(options.seed, options.seed + options.seeds)
+        return compare_baselines(options.timesteps or 150_000, options.n_envs, seeds, options.output)
     return train_and_show(options)
 
 
 def train_and_show(options: argparse.Namespace) -> int:
     """Train until done or interrupted; show and save what there is."""
     import torch
+    from stable_baselines3.common.callbacks import ProgressBarCallback
 
     from sb3_ext import REINFORCE
     from sb3_ext.vec_env import make_vec_env
@@ -59,18 +60,21 @@ def train_and_show(options: argparse.Namespace) -> int:
     torch.set_num_threads(1)  # for networks this small, more threads only get in each other's way
     env = make_vec_env("CartPole-v1", n_envs=options.n_envs, seed=options.seed)
     model = REINFORCE("MlpPolicy", env, seed=options.seed)
-    log = EpisodeLog()
+    log, bar = EpisodeLog(), ProgressBarCallback()
     started, interrupted = time.perf_counter(), False
     try:
-        model.learn(options.timesteps or 300_000, callback=log, progress_bar=True)
+        model.learn(options.timesteps or 300_000, callback=[log, bar])
     except KeyboardInterrupt:
         interrupted = True
+        bar.on_training_end()  # give the terminal back
     seconds = time.perf_counter() - started
 
     model.save(options.output / "model")
+    curve = options.output / "curve.png"
+    curve.unlink(missing_ok=True)
     if log.returns:
-        figure = draw_learning_curve([(log.timesteps, log.returns)], "REINFORCE on CartPole-v1", solved=475)
-        figure.savefig(options.output / "curve.png", dpi=120)
+        title = "REINFORCE on CartPole-v1"
+        draw_learning_curve([(log.timesteps, log.returns)], title, solved=475).savefig(curve, dpi=120)
     report(model, log.returns[-WINDOW:], seconds, interrupted, options.output)
     return 130 if interrupted else 0
 
@@ -97,7 +101,6 @@ def report(model: "REINFORCE", training_returns: list[float], seconds: float, in
     table.add_row("solved (475 of 500)", "yes" if greedy >= 475 else "no")
     console = Console()
     console.print(table)
-    console.print(f"learning curve  {output / 'curve.png'}", highlight=False, soft_wrap=True)
-    console.print(
-        f"saved model     {output / 'model.zip'}   REINFORCE.load(...) reads it", highlight=False, soft_wrap=True
-    )
+    if training_returns:
+        console.print(f"learning curve  {output / 'curve.png'}", highlight=False, soft_wrap=True)
+    console.print(f"saved model     {output / 'model.zip'} (REINFORCE.load reads it)", highlight=False, soft_wrap=True)

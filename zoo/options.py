@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
 
 def one_of(names: Iterable[str]) -> Callable[[str], str]:
@@ -18,10 +19,32 @@ def one_of(names: Iterable[str]) -> Callable[[str], str]:
 
 def positive(text: str) -> int:
     """A whole number of at least 1."""
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, got {number}")
+    return _whole_number(text, at_least=1)
+
+
+def not_negative(text: str) -> int:
+    """A whole number of at least 0."""
+    return _whole_number(text, at_least=0)
+
+
+def _whole_number(text: str, at_least: int) -> int:
+    try:
+        number = int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be a whole number, got {text!r}") from None
+    if number < at_least:
+        raise argparse.ArgumentTypeError(f"must be at least {at_least}, got {number}")
     return number
+
+
+def folder(text: str) -> Path:
+    """A folder to write to, made if it is not there."""
+    path = Path(text)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise argparse.ArgumentTypeError(f"cannot write to {text}: {error.strerror}") from None
+    return path
 
 
 def share(text: str) -> float:

@@ -16,7 +16,7 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, NamedTuple
 
-from sb3_ext.zoo.options import one_of, positive, share
+from sb3_ext.zoo.options import folder, one_of, positive, share
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -82,7 +82,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument(
         "--fraction", type=share, default=0.1, help="of RL Zoo's n_timesteps in training, up to 1 (default: 0.1)"
     )
-    options.add_argument("--output", type=Path, default=Path("runs/speed"), help="folder (default: runs/speed)")
+    options.add_argument("--output", type=folder, default="runs/speed", help="folder (default: runs/speed)")
     return options
 
 

@@ -3,23 +3,24 @@
     grad J(theta) = E[ sum_t grad log pi(A_t|S_t, theta) (G_t - b(S_t)) ]          Sutton & Barto (2nd ed.), eq. 13.11
 
 Play whole episodes, weigh the log-probability of each action by what came after it, take one gradient step, throw the
-data away. Three steps lead from Williams (1992) to the algorithm of today, and each is one argument:
+data away. Three steps lead from Williams (1992) to the algorithm of today:
 
-    weight = G_0          returns="total"                     an action is credited with the whole episode
-    weight = G_t          returns="to_go"                     ... only with what came after it
+    weight = G_0          returns="total", baseline="none"    an action is credited with the whole episode
+    weight = G_t          returns="to_go", baseline="none"    ... only with what came after it
     weight = G_t - b_t    returns="to_go", baseline="mean"    ... measured against other episodes at the same time
-                                           baseline="value"   ... or against a learned V(S_t)
+                          returns="to_go", baseline="value"   ... or against a learned V(S_t)
 
-Each makes the gradient scatter less (watch ``train/grad_variance``) without changing what it is on average; for
-discounted returns that holds with the factor gamma^t of eq. 13.8. What deviates from the book: that factor is dropped
-unless ``discounted_gradient=True``, because with it late states hardly learn; episodes come from parallel
-environments, the same number from each (``common/episodes.py`` says why); a truncated episode is bootstrapped with V
-where there is a V.
+Each makes the gradient scatter less without changing what it is on average: watch ``train/grad_variance`` (which
+``normalize_advantage`` would hide). With gamma < 1 the averages of G_0 and G_t agree if G_t is weighed by gamma^t, as
+in eq. 13.8. What deviates from the book: that factor is dropped unless
+``discounted_gradient=True``, because with it late states hardly learn; episodes come from parallel environments, the
+same number from each (``common/episodes.py`` says why); a truncated episode is bootstrapped with V where there is a V.
 
 Read next: ``common/returns.py`` for G_t and ``common/losses.py`` for the loss; then SB3's A2C, which replaces the rest
 of the episode by V.
 """
 
+import math
 import warnings
 from typing import Any, ClassVar, Literal, NamedTuple, TypeVar
 
@@ -57,6 +58,7 @@ from sb3_ext.common import (
 SelfREINFORCE = TypeVar("SelfREINFORCE", bound="REINFORCE")
 
 N_GRADIENT_GROUPS = 4  # the batch gradient is added up in this many parts; their spread estimates its variance
+CHUNK_SIZE = 8192  # steps that go through the network at a time
 
 
 class Credit(NamedTuple):
@@ -83,16 +85,18 @@ class REINFORCE(OnPolicyAlgorithm):
         env: environment, VecEnv or id; actions Discrete, MultiDiscrete, MultiBinary or Box.
         n_episodes: whole episodes per update, shared out equally: each environment plays
             ``ceil(n_episodes / n_envs)``. What it does after its last one counts in ``num_timesteps`` but reaches
-            neither the loss nor ``rollout/ep_rew_mean``.
+            neither the loss nor ``rollout/ep_rew_mean``; then all are reset (so a ``Monitor`` must allow early resets).
         returns: what an action is credited with: "total" (the whole episode's return) or "to_go" (what came after it).
         baseline: "none", "mean" (what the other episodes of the batch got from the same time on) or "value" (V(S_t),
             fitted to the returns after each policy update). With returns="total" it is that of the episode's start.
-        discounted_gradient: weigh step t by gamma^t, as eq. 13.8 does. Default: False, the usual form.
+        discounted_gradient: weigh G_t by gamma^t, as eq. 13.8 does. Default: False, the usual form.
         normalize_advantage: divide the weights by their root mean square over the batch. This only rescales:
             subtracting the mean would be a baseline by itself.
         ent_coef: weight of the entropy bonus, a number or a schedule of the remaining progress.
         n_value_updates: gradient steps on the value function after each policy update. They move a shared feature
             extractor too; ``policy_kwargs=dict(share_features_extractor=False)`` keeps the two apart.
+        max_grad_norm: longer gradients are shortened to this. The loss adds up the steps of an episode, so gradients
+            are longer than A2C's: SB3's usual 0.5 would shorten nearly all of them. Default: not at all.
         max_episode_steps: an episode that lasts longer is cut there and treated as truncated, with a warning: an
             environment without a time limit cannot hang the training. (A VecEnv cannot reset one environment alone: if
             that one owes another episode, it starts where this one was cut.)
@@ -107,7 +111,8 @@ class REINFORCE(OnPolicyAlgorithm):
     ``train/value_loss``, ``train/std`` (continuous actions), ``train/learning_rate``, ``train/n_updates``.
 
     Raises:
-        ValueError: for an unknown ``returns`` or ``baseline``, a count below 1, gamma outside [0, 1], a
+        ValueError: for an unknown ``returns`` or ``baseline``, ``discounted_gradient`` with ``returns="total"`` (which
+            carries its gamma^t already), a count that is not a whole number above 0, gamma outside [0, 1], a
             max_grad_norm that is not above 0, ``baseline="mean"`` with one episode per update (there is no other to
             compare with), or a Discrete space that does not start at 0; while learning, for a reward or observation
             that is not finite, naming the environment.
@@ -124,16 +129,16 @@ class REINFORCE(OnPolicyAlgorithm):
         self,
         policy: str | type[ActorCriticPolicy],
         env: GymEnv | str,
-        learning_rate: float | Schedule = 5e-3,
+        learning_rate: float | Schedule = 1e-2,
         n_episodes: int = 8,
         gamma: float = 0.99,
         returns: Literal["total", "to_go"] = "to_go",
         baseline: Literal["none", "mean", "value"] = "mean",
         discounted_gradient: bool = False,
-        normalize_advantage: bool = True,
+        normalize_advantage: bool = False,
         ent_coef: float | Schedule = 0.0,
         n_value_updates: int = 10,
-        max_grad_norm: float = 0.5,
+        max_grad_norm: float = math.inf,
         max_episode_steps: int = 10_000,
         stats_window_size: int = 100,
         tensorboard_log: str | None = None,
@@ -188,8 +193,10 @@ class REINFORCE(OnPolicyAlgorithm):
             if getattr(self, name) not in choices:
                 raise ValueError(f"{name} must be one of {choices}, got {getattr(self, name)!r}")
         for name in ("n_episodes", "n_value_updates", "max_episode_steps"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+            if not isinstance(getattr(self, name), int | np.integer) or getattr(self, name) < 1:
+                raise ValueError(f"{name} must be a whole number, at least 1, got {getattr(self, name)}")
+        if self.discounted_gradient and self.returns == "total":
+            raise ValueError('discounted_gradient=True weighs G_t by gamma^t, so it needs returns="to_go", got "total"')
         if not self.max_grad_norm > 0:
             raise ValueError(f"max_grad_norm must be above 0 (math.inf does not clip), got {self.max_grad_norm}")
         if not 0 <= self.gamma <= 1:
@@ -342,11 +349,13 @@ class REINFORCE(OnPolicyAlgorithm):
         shape = episodes.mask().shape
         values, next_values = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
         if self.baseline == "value":
-            values = episodes.pad(self._values(observations))
+            values = episodes.pad(self._values(observations, len(episodes.rewards)))
             if episodes.last_observations is not None:
                 truncated = np.flatnonzero(~episodes.terminated)
                 last_observations = obs_as_tensor(episodes.last_observations, self.device)
-                next_values[episodes.lengths[truncated] - 1, truncated] = self._values(last_observations)
+                next_values[episodes.lengths[truncated] - 1, truncated] = self._values(
+                    last_observations, len(truncated)
+                )
         rewards = episodes.pad(episodes.rewards.astype(np.float32))
         discounts = episodes.discounts(self.gamma).astype(np.float32)
         return values, discounted_returns(rewards, discounts, episodes.ends(), next_values)
@@ -360,23 +369,24 @@ class REINFORCE(OnPolicyAlgorithm):
         self.policy.optimizer.zero_grad()
         gradients, policy_losses, entropy_losses = [], [], []
         for group in groups:
-            steps = th.as_tensor(np.flatnonzero(np.isin(episodes.episode, group)), device=self.device)
-            distribution = self.policy.get_distribution(take(observations, steps))
-            log_probs = distribution.log_prob(actions[steps])
-            policy_loss = policy_gradient_loss(log_probs, weights[steps], n_episodes=episodes.n_episodes)
-            bonus = entropy_loss(distribution.entropy(), log_probs) * len(steps) / episodes.n_episodes
-            (policy_loss + ent_coef * bonus).backward()  # the groups' losses add up to the batch's
+            for steps in self._chunks(np.isin(episodes.episode, group)):
+                distribution = self.policy.get_distribution(take(observations, steps))
+                log_probs = distribution.log_prob(actions[steps])
+                policy_loss = policy_gradient_loss(log_probs, weights[steps], n_episodes=episodes.n_episodes)
+                bonus = entropy_loss(distribution.entropy(), log_probs) * len(steps) / episodes.n_episodes
+                (policy_loss + ent_coef * bonus).backward()  # the parts' losses add up to the batch's
+                policy_losses.append(policy_loss.item())
+                entropy_losses.append(bonus.item() * episodes.n_episodes / len(episodes.rewards))
             gradients.append(flat_gradient(self.policy))
-            policy_losses.append(policy_loss.item())
-            entropy_losses.append(bonus.item() * episodes.n_episodes / len(episodes.rewards))
         norm = th.nn.utils.clip_grad_norm_(self.policy.parameters(), self.max_grad_norm, error_if_nonfinite=True)
         self.policy.optimizer.step()
 
-        sizes = th.tensor([len(group) for group in groups], device=self.device)
-        parts = th.diff(th.stack(gradients), dim=0, prepend=th.zeros_like(gradients[0])[None])
-        variance = gradient_variance(parts * episodes.n_episodes / sizes[:, None], sizes)
+        if len(groups) > 1:
+            sizes = th.tensor([len(group) for group in groups], device=self.device)
+            parts = th.diff(th.stack(gradients), dim=0, prepend=th.zeros_like(gradients[0])[None])
+            variance = gradient_variance(parts * episodes.n_episodes / sizes[:, None], sizes)
+            self.logger.record("train/grad_variance", variance)
         self.logger.record("train/grad_norm", norm.item())
-        self.logger.record("train/grad_variance", variance)
         self.logger.record("train/policy_loss", sum(policy_losses))
         self.logger.record("train/entropy_loss", sum(entropy_losses))
         self.logger.record("train/ent_coef", ent_coef)
@@ -386,17 +396,27 @@ class REINFORCE(OnPolicyAlgorithm):
     def _update_value(self, observations: th.Tensor | TensorDict, returns: th.Tensor) -> None:
         """Fit V to the returns, [N], by a few gradient steps on their squared error."""
         for _ in range(self.n_value_updates):
-            value_loss = F.mse_loss(self.policy.predict_values(observations).flatten(), returns)
             self.policy.optimizer.zero_grad()
-            value_loss.backward()
+            value_losses = []
+            for steps in self._chunks(np.ones(len(returns), dtype=bool)):
+                predicted = self.policy.predict_values(take(observations, steps)).flatten()
+                value_loss = F.mse_loss(predicted, returns[steps], reduction="sum") / len(returns)
+                value_loss.backward()
+                value_losses.append(value_loss.item())
             th.nn.utils.clip_grad_norm_(self.policy.parameters(), self.max_grad_norm, error_if_nonfinite=True)
             self.policy.optimizer.step()
-        self.logger.record("train/value_loss", value_loss.item())
+        self.logger.record("train/value_loss", sum(value_losses))
 
-    def _values(self, observations: th.Tensor | TensorDict) -> np.ndarray:
-        """V of a batch of observations as data, [N]."""
+    def _values(self, observations: th.Tensor | TensorDict, n_steps: int) -> np.ndarray:
+        """V of a batch of observations as data, [n_steps]."""
         with th.no_grad():
-            return self.policy.predict_values(observations).flatten().cpu().numpy()
+            chunks = self._chunks(np.ones(n_steps, dtype=bool))
+            values = [self.policy.predict_values(take(observations, steps)).flatten() for steps in chunks]
+        return th.cat(values).cpu().numpy()
+
+    def _chunks(self, chosen: np.ndarray) -> tuple[th.Tensor, ...]:
+        """The indices of the chosen steps, in parts that fit into memory even if each step is an image."""
+        return th.as_tensor(np.flatnonzero(chosen), device=self.device).split(CHUNK_SIZE)
 
     def learn(
         self: SelfREINFORCE,
@@ -412,8 +432,9 @@ class REINFORCE(OnPolicyAlgorithm):
         Raises:
             ValueError: if ``total_timesteps`` is negative.
         """
-        if total_timesteps < 0:
-            raise ValueError(f"total_timesteps must not be negative, got {total_timesteps}")
+        if not total_timesteps >= 0:
+            raise ValueError(f"total_timesteps must be 0 or more, got {total_timesteps}")
+        self._last_episode_starts = np.zeros(self.n_envs, dtype=bool)  # whoever stepped env meanwhile: start afresh
         return super().learn(
             total_timesteps,
             callback=callback,

@@ -94,6 +94,7 @@ class SameStepCartPole(CartPoleVectorEnv):
             ValueError: If an action is not 0 or 1, or there is not one integer for each cart.
             RuntimeError: If called before ``reset``.
         """
+        action = np.asarray(action)
         _check_actions(action, self.num_envs)
         if self.state is None:
             raise RuntimeError("call reset() before step()")
@@ -106,13 +107,15 @@ class SameStepCartPole(CartPoleVectorEnv):
         return observations, rewards, terminated, truncated, infos
 
     def get_attr(self, name: str) -> tuple[Any, ...]:
-        """One value for each cart: its own ``state`` [4], else the attribute that all carts share.
+        """One value for each cart: its own ``state`` [4] and ``steps``, else the attribute that all carts share.
 
         Raises:
             AttributeError: If there is no such attribute.
         """
         if name == "state" and self.state is not None:
             return tuple(self.state.T.copy())
+        if name == "steps":
+            return tuple(self.steps.tolist())
         return (getattr(self, name),) * self.num_envs
 
     def _restart(self, finished: npt.NDArray[np.intp], observations: npt.NDArray[np.float32]) -> dict[str, Any]:
@@ -148,7 +151,7 @@ def _seed_list(seed: int | Sequence[int | None] | None, num_envs: int) -> list[i
 
 def _check_actions(action: npt.NDArray[np.integer[Any]], num_envs: int) -> None:
     """Refuses anything but one 0 or 1 for each cart (cheaper and clearer than Gymnasium's assertion)."""
-    if not isinstance(action, np.ndarray) or action.dtype.kind not in "iu" or action.shape != (num_envs,):
+    if action.dtype.kind not in "iu" or action.shape != (num_envs,):
         raise ValueError(f"CartPole needs an integer array of {num_envs} actions, got {action!r}")
     if action.min() < 0 or action.max() > 1:
         raise ValueError(f"CartPole's actions are 0 and 1, got {sorted(set(action.tolist()) - {0, 1})}")

@@ -121,6 +121,8 @@ class EnvPoolVecEnv(VecEnv):
             start, stop = self.action_space.start, self.action_space.start + self.action_space.n
             if actions.min() < start or actions.max() >= stop:
                 raise ValueError(f"actions for {self.task_id} must be {start} to {stop - 1}, got {actions}")
+        if not np.isfinite(actions).all():
+            raise ValueError(f"actions for {self.task_id} must be finite, got {actions}")
         self._actions = actions
 
     def step_wait(self) -> VecEnvStepReturn:

@@ -24,8 +24,10 @@ _SINGLE_SPACES = {"observation_space": "single_observation_space", "action_space
 class GymnasiumVecEnv(VecEnv):
     """Any Gymnasium vector environment that resets on the same step, as an SB3 ``VecEnv``.
 
-    Infos pass through Gymnasium's batching, which keeps one type a key and step: an environment that reports an integer
-    where another reports a float loses the fraction there.
+    Wrappers belong inside, around the single environments, or outside, as SB3's: what a Gymnasium vector wrapper adds
+    to the infos of an episode's last step is taken for part of the reset's. Infos pass through Gymnasium's batching,
+    which keeps one type a key and step: an environment that reports an integer where another reports a float loses the
+    fraction there.
 
     Args:
         vector_env: For example ``SyncVectorEnv(env_fns, autoreset_mode=AutoresetMode.SAME_STEP)``.

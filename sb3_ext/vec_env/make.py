@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
+import numpy as np
 from gymnasium.envs.registration import EnvSpec, _find_spec, load_env_creator
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
 from stable_baselines3.common.env_util import make_vec_env as sb3_make_vec_env
@@ -112,8 +113,8 @@ def make_vec_env(
 
 
 def _check_arguments(n_envs: int, seed: int | None, backend: str) -> None:
-    if n_envs < 1:
-        raise ValueError(f"n_envs must be at least 1, got {n_envs}")
+    if not isinstance(n_envs, int | np.integer) or n_envs < 1:
+        raise ValueError(f"n_envs must be a whole number, at least 1, got {n_envs}")
     if seed is not None and seed < 0:
         raise ValueError(f"seed must not be negative, got {seed}")
     if backend not in BACKENDS:

@@ -66,8 +66,7 @@ def slow_baseline(model, returns, column, t, kind, credit):
     return np.mean(running if running else list(itertools.chain(*others)))
 
 
-@pytest.mark.parametrize("discounted", [False, True])
-@pytest.mark.parametrize("credit", ["total", "to_go"])
+@pytest.mark.parametrize(("credit", "discounted"), [("total", False), ("to_go", False), ("to_go", True)])
 @pytest.mark.parametrize("baseline", ["none", "mean", "value"])
 def test_weights_are_return_minus_baseline(baseline, credit, discounted):
     kwargs = {"baseline": baseline, "returns": credit, "discounted_gradient": discounted}
@@ -87,6 +86,23 @@ def test_weights_are_return_minus_baseline(baseline, credit, discounted):
     model.normalize_advantage = True
     scaled = model.assign_credit(batch, observations).weights.numpy()
     np.testing.assert_allclose(scaled, expected / np.sqrt(np.mean(np.square(expected))), rtol=1e-4, atol=1e-5)
+
+
+def test_gamma_t_belongs_to_the_return_to_go_alone():
+    """The exact gradient of a two-step problem, reward A_1 after the second step: by G_0, or by gamma^t G_t."""
+    logits = th.zeros(2, requires_grad=True)  # of action 1 at each time
+    pi = logits.sigmoid()
+    exact = th.autograd.grad(GAMMA * pi[1], logits, retain_graph=True)[0]  # J = E[gamma A_1]
+    for weight_of in (lambda t, reward: GAMMA * reward, lambda t, reward: GAMMA**t * GAMMA ** (1 - t) * reward):
+        estimate = th.zeros(2)
+        for actions in itertools.product([0, 1], repeat=2):
+            log_probs = th.stack([th.log(pi[t] if a else 1 - pi[t]) for t, a in enumerate(actions)])
+            weights = th.tensor([weight_of(t, actions[1]) for t in range(2)], dtype=th.float32)
+            gradient = th.autograd.grad((log_probs * weights).sum(), logits, retain_graph=True)[0]
+            estimate += log_probs.sum().exp().detach() * gradient
+        th.testing.assert_close(estimate, exact)
+    with pytest.raises(ValueError, match='needs returns="to_go"'):
+        small(scripted(), returns="total", discounted_gradient=True)
 
 
 def test_mean_baseline_by_hand():

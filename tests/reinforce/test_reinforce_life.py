@@ -15,6 +15,7 @@ from stable_baselines3.common.logger import configure
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecNormalize
 
 from sb3_ext import REINFORCE
+from sb3_ext.reinforce import reinforce
 from sb3_ext.vec_env import make_vec_env
 
 
@@ -70,7 +71,7 @@ EVERYTHING = {
     "gamma": 0.5,
     "returns": "total",
     "baseline": "value",
-    "discounted_gradient": True,
+    "discounted_gradient": False,
     "normalize_advantage": False,
     "ent_coef": half,
     "n_value_updates": 3,
@@ -84,12 +85,14 @@ EVERYTHING = {
 }
 
 
-def test_load_keeps_every_argument(tmp_path):
+@pytest.mark.parametrize("others", [{}, {"returns": "to_go", "discounted_gradient": True}])
+def test_load_keeps_every_argument(tmp_path, others):
     parameters_of_init = set(inspect.signature(REINFORCE.__init__).parameters)
     assert parameters_of_init - {"self", "policy", "env", "device", "_init_setup_model"} == set(EVERYTHING)
-    small(vec(Match, 2), **EVERYTHING).learn(10).save(tmp_path / "model")
+    arguments = {**EVERYTHING, **others}
+    small(vec(Match, 2), **arguments).learn(10).save(tmp_path / "model")
     loaded = REINFORCE.load(tmp_path / "model", vec(Match, 3))
-    for name, value in EVERYTHING.items():
+    for name, value in arguments.items():
         found = getattr(loaded, "_stats_window_size" if name == "stats_window_size" else name)
         assert (found(0.6) == half(0.6)) if callable(value) else (found == value), name
     assert loaded.n_envs == 3
@@ -367,3 +370,23 @@ def test_baselines_shrink_the_variance_of_a_frozen_policy():
         model.learn(40_000, logged, log_interval=10**9)
         variances[returns, baseline] = np.mean([values["train/grad_variance"] for values in logged.values])
     assert variances["total", "none"] > variances["to_go", "none"] > variances["to_go", "mean"]
+
+
+def test_continuing_starts_from_fresh_episodes_even_if_the_user_has_stepped_the_environment():
+    env = sb3_make_vec_env("Pendulum-v1", 2, seed=0)
+    model = REINFORCE("MlpPolicy", env, n_episodes=2, seed=0).learn(400)  # both end together, after 200 steps
+    env.reset()
+    for _ in range(150):
+        env.step(np.zeros((2, 1), dtype=np.float32))
+    model.learn(400, reset_num_timesteps=False)
+    np.testing.assert_array_equal(model.rollout_buffer.episodes().lengths, [200, 200])
+
+
+def test_the_batch_goes_through_the_network_in_parts_that_add_up(monkeypatch):
+    """The parts' gradients add up to the batch's, for the policy and for V."""
+    found = []
+    for size in (8192, 7):
+        monkeypatch.setattr(reinforce, "CHUNK_SIZE", size)
+        model = small(make_vec_env("CartPole-v1", 4), baseline="value", ent_coef=0.1, seed=0).learn(1)
+        found.append(parameters(model))
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-3, atol=1e-4)

@@ -165,9 +165,9 @@ def test_wrong_spaces(policy, observation_space, action_space, words):
 @pytest.mark.parametrize(
     ("kwargs", "words"),
     [
-        ({"n_episodes": 0}, "n_episodes must be at least 1, got 0"),
-        ({"n_value_updates": 0}, "n_value_updates must be at least 1, got 0"),
-        ({"max_episode_steps": -5}, "max_episode_steps must be at least 1, got -5"),
+        ({"n_episodes": 0}, "n_episodes must be a whole number, at least 1, got 0"),
+        ({"n_value_updates": 0}, "n_value_updates must be a whole number, at least 1, got 0"),
+        ({"max_episode_steps": -5}, "max_episode_steps must be a whole number, at least 1, got -5"),
         ({"baseline": "average"}, r"baseline must be one of \('none', 'mean', 'value'\), got 'average'"),
         ({"returns": "n_step"}, r"returns must be one of \('total', 'to_go'\), got 'n_step'"),
         ({"gamma": 1.01}, r"gamma must lie in \[0, 1\], got 1.01"),
@@ -193,7 +193,7 @@ def test_one_episode_is_enough_without_the_mean():
 
 def test_negative_total_timesteps():
     model = small(vec(Match))
-    with pytest.raises(ValueError, match="total_timesteps must not be negative, got -1"):
+    with pytest.raises(ValueError, match="total_timesteps must be 0 or more, got -1"):
         model.learn(-1)
     before = parameters(model)
     assert model.learn(0).num_timesteps == 0

@@ -51,11 +51,39 @@ def test_ctrl_c_saves_the_model_so_far(tmp_path, monkeypatch, capsys):
     assert 3000 < REINFORCE.load(tmp_path / "model").num_timesteps < 4000
 
 
+ANNOUNCED = """
+import sys
+from sb3_ext.zoo import __main__, training
+
+class Announced(training.EpisodeLog):
+    def _on_training_start(self):
+        print("training", flush=True)
+
+training.EpisodeLog = Announced
+sys.exit(__main__.main(sys.argv[1:]))
+"""
+
+
+def test_ctrl_c_before_the_first_episode_leaves_no_older_curve(tmp_path, monkeypatch, capsys):
+    class Interrupt(training.EpisodeLog):
+        def _on_step(self):
+            raise KeyboardInterrupt
+
+    (tmp_path / "curve.png").write_text("of an older run")
+    monkeypatch.setattr(training, "EpisodeLog", Interrupt)
+    assert main(["demo", "--output", str(tmp_path)]) == 130
+    assert "curve.png" not in capsys.readouterr().out
+    assert [file.name for file in tmp_path.iterdir()] == ["model.zip"]
+
+
 @pytest.mark.slow
 def test_a_real_ctrl_c_saves_the_model_so_far(tmp_path):
-    command = [sys.executable, "-m", "sb3_ext.zoo", "demo", "--timesteps", "100000000", "--output", str(tmp_path)]
+    command = [sys.executable, "-c", ANNOUNCED, "demo", "--timesteps", "100000000", "--output", str(tmp_path)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    time.sleep(25)
+    assert process.stdout is not None
+    while "training" not in process.stdout.readline():
+        assert process.poll() is None
+    time.sleep(1)
     os.kill(process.pid, signal.SIGINT)
     shown, _ = process.communicate(timeout=60)
     assert process.returncode == 130, shown
@@ -74,7 +102,17 @@ def test_every_command_explains_itself_by_example(command, capsys):
     assert "example" in shown
 
 
-@pytest.mark.parametrize("arguments", [["demo", "--timesteps", "0"], ["demo", "--n-envs", "-3"], ["nonsense"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["demo", "--timesteps", "0"],
+        ["demo", "--timesteps", "1e5"],
+        ["demo", "--n-envs", "-3"],
+        ["demo", "--seed", "-1"],
+        ["demo", "--output", __file__],
+        ["nonsense"],
+    ],
+)
 def test_bad_arguments_end_with_status_2(arguments, capsys):
     try:
         status = main(arguments)
@@ -103,11 +141,13 @@ def test_comparison_of_baselines(tmp_path, monkeypatch, capsys):
     assert "value baseline" in capsys.readouterr().out
 
 
-def test_gradients_of_all_ways_estimate_the_same_from_the_same_episodes():
-    """gamma is 1: the means differ by no more than noise, and only the scatter shrinks."""
-    model, _ = baselines.train(0, 16, seed=0, baseline="value", gamma=1.0)
+@pytest.mark.parametrize("timesteps", [0, pytest.param(60_000, marks=pytest.mark.slow)])
+def test_gradients_of_all_ways_estimate_the_same_from_the_same_episodes(timesteps):
+    """gamma is 1: the means differ by no more than noise, and only the scatter shrinks; at the time limit too."""
+    model, _ = baselines.train(timesteps, 16, seed=0, baseline="value", gamma=1.0)
     gradients, returns = baselines.sample_gradients(model)
     assert len(returns) == 16 * baselines.BATCHES
+    assert (max(returns) == 500) == bool(timesteps)  # the trained policy reaches the time limit
     reference = gradients["mean baseline"]
     for way, samples in gradients.items():
         error = samples.var(dim=0).sum() + reference.var(dim=0).sum()
@@ -128,6 +168,6 @@ def test_interrupted_comparison_keeps_what_was_measured(tmp_path, monkeypatch, c
         return original(*arguments, **settings)
 
     monkeypatch.setattr(baselines, "train", train)
-    assert baselines.compare_baselines(1000, 4, 5, tmp_path) == 130
+    assert baselines.compare_baselines(1000, 4, range(5), tmp_path) == 130
     assert (tmp_path / "gradient_variance.csv").exists()
     assert is_a_picture(tmp_path / "baselines.png")

@@ -227,8 +227,8 @@ def test_the_clock_counts_from_the_beginning():
 
 def test_the_log_is_what_sb3_reports():
     """The mean of the log's last 100 is ``rollout/ep_rew_mean``, for an algorithm of SB3's and for ours."""
-    ppo = Recipe("ppo", 8000, 4, None, {"policy": "MlpPolicy", "n_steps": 64})
-    for recipe in (ppo, Recipe("reinforce", 8000, 4)):
+    ppo = Recipe("ppo", 16_000, 4, None, {"policy": "MlpPolicy", "n_steps": 64})
+    for recipe in (ppo, Recipe("reinforce", 16_000, 4)):
         log = EpisodeLog()
         model, env = train(recipe, "CartPole-v1", seed=0, callback=log)
         env.close()
