@@ -51,7 +51,13 @@ if TYPE_CHECKING:
         ShapingGammaCallback,
         check_gamma,
     )
-    from sb3_ext.envs.wrappers.shaping_proof import compare_optimal_actions, shaped_mdp
+    from sb3_ext.envs.wrappers.shaping_proof import (
+        compare_optimal_actions,
+        distance_mdp,
+        muddy_mdp,
+        progress_mdp,
+        shaped_mdp,
+    )
     from sb3_ext.envs.wrappers.teaching import Narrate, SlipAction
 
 _NAMES_OF = {
@@ -82,7 +88,7 @@ _NAMES_OF = {
         "StepPenalty",
     ],
     "wrappers.shaping": ["DistanceReward", "PotentialShaping", "ProgressReward", "ShapingGammaCallback", "check_gamma"],
-    "wrappers.shaping_proof": ["compare_optimal_actions", "shaped_mdp"],
+    "wrappers.shaping_proof": ["compare_optimal_actions", "distance_mdp", "muddy_mdp", "progress_mdp", "shaped_mdp"],
     "wrappers.teaching": ["Narrate", "SlipAction"],
 }
 _HOME_OF = {name: module for module, names in _NAMES_OF.items() for name in names}
@@ -126,7 +132,10 @@ __all__ = [
     "animate_learning",
     "check_gamma",
     "compare_optimal_actions",
+    "distance_mdp",
+    "muddy_mdp",
     "play_testbed",
+    "progress_mdp",
     "random_map",
     "record_episode",
     "render_policy",

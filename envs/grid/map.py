@@ -4,7 +4,8 @@ A map says what is where; what a step does with it (slipping, rewards, ends) is 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from numbers import Real
 from textwrap import dedent
 from typing import Any, Self
 
@@ -15,7 +16,7 @@ WALL, FREE, START, GOAL, HOLE, CLIFF, KEY, DOOR = "#.SGHCKD"
 ARROWS = {"^": (-1, 0), ">": (0, 1), "v": (1, 0), "<": (0, -1)}
 LEGEND = {
     WALL: "wall",
-    FREE: "free cell (a space too)",
+    FREE: "free cell",
     START: "start, one or several",
     GOAL: "goal",
     HOLE: "hole: ends the episode",
@@ -39,7 +40,7 @@ class GridMap:
     letter meaning
     ====== =================================================
     ``#``  wall
-    ``.``  free (a space, too)
+    ``.``  free (a space is no cell)
     ``S``  start, one or several
     ``G``  goal
     ``H``  hole: ends the episode
@@ -77,8 +78,8 @@ class GridMap:
         """Reads a map.
 
         Args:
-            text: The rows, as one string (blank lines around it and indentation common to all rows do not count) or as
-                a sequence of strings (taken as they are).
+            text: The rows, as one string (blank lines around it, indentation common to all rows and spaces at the end
+                of a row do not count) or as a sequence of strings (taken as they are).
             wind: Upward shift in cells: one integer for each column, or for each cell.
             rewards: See the class.
             jumps: See the class.
@@ -96,7 +97,7 @@ class GridMap:
             ((2, 3), [(1, 2)])
         """
         letters = _letters(text)
-        jumps = {origin: (str(target), float(reward)) for origin, (target, reward) in (jumps or {}).items()}
+        jumps = _jumps(jumps)
         by_letter = isinstance(rewards, Mapping) or rewards is None
         named = dict(rewards) if isinstance(rewards, Mapping) else {}
         grid_map = cls(
@@ -119,6 +120,10 @@ class GridMap:
         if isinstance(rewards, Sequence):
             rewards = np.array(rewards, dtype=np.float64)  # None becomes NaN
         return cls.from_text(description["map"], description.get("wind"), rewards, description.get("jumps"))
+
+    def with_wind(self, wind: npt.ArrayLike) -> Self:
+        """The same map with another wind, as for ``from_text``."""
+        return replace(self, wind=_wind(wind, self.shape))
 
     def to_dict(self) -> dict[str, Any]:
         """The map as plain lists and dictionaries, fit for JSON."""
@@ -281,17 +286,33 @@ def _staircase(height: int, width: int, generator: np.random.Generator) -> npt.N
 
 def _letters(text: str | Sequence[str]) -> npt.NDArray[np.str_]:
     """The letters of a rectangular map [height, width]."""
-    rows = dedent(text.strip("\n").rstrip()).splitlines() if isinstance(text, str) else list(text)
+    if isinstance(text, str):
+        rows = [row.rstrip() for row in dedent(text).strip().splitlines()]
+    elif isinstance(text, Sequence) and all(isinstance(row, str) for row in text):
+        rows = list(text)
+    else:
+        raise ValueError(f"a map must be text or a list of rows, each a string, got {text!r}")
     if not rows or not rows[0]:
         raise ValueError(f"the map is empty: {text!r}")
     width = len(rows[0])
     for index, row in enumerate(rows):
+        if " " in row:
+            raise ValueError(f"cell ({index}, {row.index(' ')}): a space is no cell; write '.' for a free one")
         if len(row) != width:
             raise ValueError(
                 f"row {index} has {len(row)} cells, row 0 has {width}: fill up with '.' or '#', got {row!r}"
             )
-    letters = np.array(rows)[:, None].view("<U1").reshape(len(rows), width)
-    return np.where(letters == " ", FREE, letters)
+    return np.array(rows)[:, None].view("<U1").reshape(len(rows), width)
+
+
+def _jumps(jumps: Mapping[str, Any] | None) -> dict[str, tuple[str, float]]:
+    for origin, jump in (jumps or {}).items():
+        pair = isinstance(jump, Sequence) and not isinstance(jump, str) and len(jump) == 2
+        if not pair or not isinstance(jump[0], str) or not isinstance(jump[1], Real):
+            raise ValueError(
+                f"the jump from {origin!r} must be (letter it leads to, reward), such as ('a', 10.0), got {jump!r}"
+            )
+    return {origin: (target, float(reward)) for origin, (target, reward) in (jumps or {}).items()}
 
 
 def _wind(wind: npt.ArrayLike | None, shape: tuple[int, ...]) -> npt.NDArray[np.int8]:

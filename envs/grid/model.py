@@ -5,6 +5,7 @@ closed door or the back of a one-way cell is in the way, take the key, follow a 
 """
 
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +34,10 @@ class Rules:
     random_start: bool = False
 
     def __post_init__(self) -> None:
+        for name in ("slip", "step_reward", "goal_reward", "hole_reward", "bump_reward"):
+            value = getattr(self, name)
+            if not isinstance(value, Real) and (name, value) != ("bump_reward", None):
+                raise ValueError(f"{name} must be a number, got {value!r}")
         if not 0 <= self.slip <= 1:
             raise ValueError(f"slip is a probability, from 0 to 1, got {self.slip}")
         for name in ("step_reward", "goal_reward", "hole_reward", "bump_reward"):
@@ -186,63 +191,3 @@ def _jump(
         cells = grid_map.mask(origin).ravel()
         landing[cells] = there + grid_map.n_cells * has_key
         reward[cells], terminated[cells] = jump_reward, ends[there]
-
-
-def check_goals(grid_map: GridMap, mdp: TabularMDP) -> None:
-    """Refuses a map without a goal, with a goal that no start leads to, or with a start that leads to no goal.
-
-    Raises:
-        ValueError: With the cell, and the way out (``require_goal=False``).
-    """
-    goals = np.flatnonzero(grid_map.mask(GOAL))
-    if not len(goals):
-        raise ValueError("the map has no goal: mark one or more cells 'G', or give require_goal=False")
-    width, n_cells = grid_map.shape[1], grid_map.n_cells
-    starts = mdp.start.nonzero()[0]
-    reached = _flood(_successors(mdp), starts)
-    lost = goals[~reached.reshape(-1, n_cells)[:, goals].any(axis=0)]
-    if len(lost):
-        row, column = divmod(int(lost[0]), width)
-        raise ValueError(
-            f"cell ({row}, {column}): the goal cannot be reached from a start; open a way, or give require_goal=False"
-        )
-    if len(starts) > 1:
-        ends = np.concatenate([goals + layer * n_cells for layer in range(mdp.n_states // n_cells)])
-        stuck = starts[~_flood(_predecessors(mdp), ends)[starts]]
-        if len(stuck):
-            row, column = divmod(int(stuck[0]), width)
-            raise ValueError(
-                f"cell ({row}, {column}): no goal can be reached from this start; open a way, "
-                "or give require_goal=False"
-            )
-
-
-Graph = tuple[npt.NDArray[np.intp], npt.NDArray[np.int32]]
-"""offsets [S + 1] and neighbours: those of state s are neighbours[offsets[s]:offsets[s + 1]]."""
-
-
-def _successors(mdp: TabularMDP) -> Graph:
-    offsets = np.arange(mdp.n_states + 1) * (mdp.n_actions * mdp.n_outcomes)
-    return offsets, mdp.next_state.reshape(-1)
-
-
-def _predecessors(mdp: TabularMDP) -> Graph:
-    successors = mdp.next_state.reshape(-1)
-    order = np.argsort(successors, kind="stable")
-    offsets = np.concatenate([[0], np.cumsum(np.bincount(successors, minlength=mdp.n_states))])
-    return offsets, (order // (mdp.n_actions * mdp.n_outcomes)).astype(np.int32)
-
-
-def _flood(graph: Graph, sources: npt.NDArray[np.intp]) -> npt.NDArray[np.bool_]:
-    """The states that can be reached from the sources, bool [S]; one array operation for each step of distance."""
-    offsets, neighbours = graph
-    seen = np.zeros(len(offsets) - 1, dtype=np.bool_)
-    seen[sources] = True
-    frontier = np.asarray(sources)
-    while len(frontier):
-        counts = offsets[frontier + 1] - offsets[frontier]
-        first = np.repeat(offsets[frontier] - np.concatenate([[0], np.cumsum(counts)[:-1]]), counts)
-        near = neighbours[first + np.arange(len(first))]
-        frontier = np.unique(near[~seen[near]])
-        seen[frontier] = True
-    return seen

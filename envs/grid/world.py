@@ -16,14 +16,17 @@ import gymnasium as gym
 import numpy as np
 import numpy.typing as npt
 
+from sb3_ext.envs.grid.checks import check_goals, check_redrawable, keep_connected_starts
 from sb3_ext.envs.grid.layouts import LAYOUTS
-from sb3_ext.envs.grid.map import CLIFF, DOOR, GOAL, KEY, WALL, Cell, GridMap, random_map
-from sb3_ext.envs.grid.model import Rules, build_model, check_goals
+from sb3_ext.envs.grid.map import CLIFF, DOOR, GOAL, HOLE, KEY, WALL, Cell, GridMap, random_map
+from sb3_ext.envs.grid.model import Rules, build_model
 from sb3_ext.envs.grid.observation import GridObservation
 from sb3_ext.tabular.mdp import TabularMDP
 
 MapLike = str | Sequence[str] | GridMap
 MASK64 = 2**64 - 1
+_WORLD_KEYS = {"map", "wind", "rewards", "jumps", "rules", "change", "require_goal", "about", "max_episode_steps"}
+_CHANGE_KEYS = {"after", "map", "wind", "rewards", "jumps"}
 GOLDEN_GAMMA = 0x9E3779B97F4A7C15  # 2^64 / golden ratio, odd
 
 
@@ -81,9 +84,13 @@ class GridWorld(gym.Env[Any, Any]):
         goal_ends: True; False makes an endless task.
         require_goal: Refuses maps without a goal, and with one that cannot be reached.
         redraw_obstacles: Number of walls of a random map of the same shape that is drawn at each reset (see
-            ``random_map``). That is one MDP for each episode, not a fixed one: only ``"image"`` shows the layout.
+            ``random_map``): the start is at the top left (with ``random_start``, any free cell with a way to the goal)
+            and the goal at the bottom right, and ``map`` may say nothing else. That is one MDP for each episode, not a
+            fixed one: only ``"image"`` shows the layout.
         change: (n, map): after n steps since the last seeded reset, counted over all episodes, the world takes this map
-            (as soon as the agent is not standing where a wall comes), as in S&B's Figures 8.4 and 8.5.
+            (as soon as the agent is not standing where a wall or an end comes), as in S&B's Figures 8.4 and 8.5.
+        wind: In place of the map's own (and the later map's): upward shift in cells, an integer for each column or for
+            each cell.
 
     Raises:
         ValueError: If the map or a number is impossible; the message names the cell or the value.
@@ -120,6 +127,7 @@ class GridWorld(gym.Env[Any, Any]):
         require_goal: bool | None = None,
         redraw_obstacles: int | None = None,
         change: tuple[int, MapLike] | None = None,
+        wind: npt.ArrayLike | None = None,
     ) -> None:
         layout = LAYOUTS.get(map, {}) if isinstance(map, str) else {}
         given = {
@@ -135,12 +143,20 @@ class GridWorld(gym.Env[Any, Any]):
         self.render_mode = render_mode
         self.redraw_obstacles = redraw_obstacles
         if change is None and "change" in layout:
-            change = (layout["change"]["after"], layout["change"]["map"])
-        self._first_map = read_map(map)
-        self._change = None if change is None else self._checked_change(*change)
+            change = _read_change(layout["change"])
+        self._first_map = read_map(map) if wind is None else read_map(map).with_wind(wind)
+        self._change = None if change is None else self._checked_change(change, wind)
+        if redraw_obstacles is not None:
+            check_redrawable(self._first_map)
+            if change is not None:
+                raise ValueError(
+                    "the map is either drawn anew (redraw_obstacles) or changes (change): give one of them"
+                )
         self._window: Any = None
         self._painter: Any = None
         self._random_state: int | None = None
+        if self._change is not None:
+            self._adopt(self._change[1])  # a bad later map fails here, not in the middle of a training
         self._adopt(self._first_map if redraw_obstacles is None else self._drawn_map(0))
         self.observation_space = self._observation.space
         self.action_space = gym.spaces.Discrete(self.mdp.n_actions)
@@ -160,12 +176,13 @@ class GridWorld(gym.Env[Any, Any]):
             description: As ``to_dict`` gives it, and as in ``LAYOUTS``.
             overrides: Arguments of the constructor that take precedence.
         """
+        _check_keys("world", description, _WORLD_KEYS)
         kwargs: dict[str, Any] = {"require_goal": description.get("require_goal", True)}
         unknown = set(description.get("rules", {})) - set(Rules.__dataclass_fields__)
         if unknown:
             raise ValueError(f"unknown rules {sorted(unknown)}; there are {', '.join(Rules.__dataclass_fields__)}")
         if "change" in description:
-            kwargs["change"] = (description["change"]["after"], description["change"]["map"])
+            kwargs["change"] = _read_change(description["change"])
         kwargs.update(description.get("rules", {}))
         return cls(GridMap.from_dict(description), **{**kwargs, **overrides})
 
@@ -187,7 +204,7 @@ class GridWorld(gym.Env[Any, Any]):
         rules = {key: value for key, value in vars(self.rules).items() if value != getattr(default, key)}
         description = {**self._first_map.to_dict(), "rules": rules, "require_goal": self._require_goal}
         if self._change is not None:
-            description["change"] = {"after": self._change[0], "map": self._change[1].to_text().splitlines()}
+            description["change"] = {"after": self._change[0], **self._change[1].to_dict()}
         return description
 
     def to_file(self, path: str | Path) -> None:
@@ -227,17 +244,18 @@ class GridWorld(gym.Env[Any, Any]):
         outcome = bisect_right(self._thresholds, self._uniform()) if self._thresholds else 0
         place = (self.state, move, outcome)
         self.state = state = self._next_state_at(*place)
-        terminated = self._terminated_at(*place)
+        reward, terminated = self._reward_at(*place), self._terminated_at(*place)
+        is_success = terminated and state in self._goal_states
         if self._change is not None:
             self._count_step(self._change)
         if self.render_mode == "human":
             self.render()
         return (
             state if self._sees_index else self._observation.one(state),
-            self._reward_at(*place),
+            reward,
             terminated,
             False,
-            {"is_success": terminated and state in self._goal_states},
+            {"is_success": is_success},
         )
 
     def render(self) -> Any:
@@ -326,6 +344,8 @@ class GridWorld(gym.Env[Any, Any]):
         self.mdp: TabularMDP = build_model(grid_map, self.rules)
         if self._require_goal and self.redraw_obstacles is None:  # a random map has its path
             check_goals(grid_map, self.mdp)
+        elif self.redraw_obstacles is not None and self.rules.random_start:
+            self.mdp = keep_connected_starts(grid_map, self.mdp)
         self._observation = GridObservation(self.observation_mode, grid_map)
         self._sees_index = self.observation_mode == "index"
         self._next_state_at = self.mdp.next_state.item  # plain Python numbers, from arrays of any size
@@ -349,22 +369,24 @@ class GridWorld(gym.Env[Any, Any]):
         assert self.redraw_obstacles is not None
         return random_map(self._first_map.shape, self.redraw_obstacles, seed)
 
-    def _checked_change(self, after: int, map: MapLike) -> tuple[int, GridMap]:
-        later = read_map(map)
+    def _checked_change(self, change: tuple[int, MapLike], wind: npt.ArrayLike | None) -> tuple[int, GridMap]:
+        if not isinstance(change, Sequence) or len(change) != 2 or not isinstance(change[0], (int, np.integer)):
+            raise ValueError(f"change must be (number of steps, map), got {change!r}")
+        after, later = int(change[0]), read_map(change[1])
         if after < 1 or later.shape != self._first_map.shape or later.has_key != self._first_map.has_key:
             raise ValueError(
                 f"change needs a number of steps from 1 and a map of the same shape {self._first_map.shape}, with a "
                 f"key if that has one, got {after} and a map of shape {later.shape}"
             )
-        return after, later
+        return after, later if wind is None else later.with_wind(wind)
 
     def _count_step(self, change: tuple[int, GridMap]) -> None:
-        """Counts a step, and takes the later map when it is time and the agent is not in the way of a wall."""
+        """Counts a step, and takes the later map when it is time and no wall or end would come upon the agent."""
         self._n_steps += 1
         after, later = change
         if self._n_steps >= after and self.grid_map is not later:
             cell = self.agent[0]
-            if cell is not None and later.letters[cell] != WALL:
+            if cell is not None and later.letters[cell] not in (WALL, HOLE, *(GOAL if self.rules.goal_ends else "")):
                 self._adopt(later)
 
     def _uniform(self) -> float:
@@ -386,6 +408,23 @@ def first_random_state(generator: np.random.Generator) -> int:
     return int(generator.integers(2**64, dtype=np.uint64))
 
 
+def _check_keys(name: str, description: Mapping[str, Any], known: set[str]) -> None:
+    unknown = set(description) - known
+    if unknown:
+        raise ValueError(
+            f"unknown keys {sorted(unknown)} of a {name}; there are {', '.join(sorted(known))} (slip and the like "
+            "stand under 'rules')"
+        )
+
+
+def _read_change(description: Mapping[str, Any]) -> tuple[int, GridMap]:
+    """What a description says of the later map: ``after`` (steps) and the map's own ``map``, ``wind``, ..."""
+    _check_keys("change", description, _CHANGE_KEYS)
+    if "after" not in description:
+        raise ValueError(f"a change needs 'after' (a number of steps), got only {sorted(description)}")
+    return description["after"], GridMap.from_dict(description)
+
+
 def read_map(map: MapLike) -> GridMap:
     """A map from the name of a layout, text, rows, or a map.
 
@@ -394,6 +433,10 @@ def read_map(map: MapLike) -> GridMap:
     """
     if isinstance(map, GridMap):
         return map
+    if not isinstance(map, Sequence):
+        raise ValueError(
+            f"a map is the name of a layout ({', '.join(LAYOUTS)}), text, a list of rows or a GridMap, got {map!r}"
+        )
     if isinstance(map, str) and map in LAYOUTS:
         return GridMap.from_dict(LAYOUTS[map])
     try:

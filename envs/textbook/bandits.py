@@ -149,6 +149,7 @@ class Bandit(gym.Env[Any, Any]):
         self.drift, self.endless = drift, endless
         self.action_space = spaces.Discrete(self.means.size)
         self.observation_space = spaces.Discrete(1)
+        self._mdp: TabularMDP | None = None  # built when it is asked for
 
     @property
     def mdp(self) -> TabularMDP:
@@ -159,7 +160,10 @@ class Bandit(gym.Env[Any, Any]):
         """
         if self.drift:
             raise ValueError(f"a bandit with drift {self.drift} is no fixed MDP; env.means has the present means")
-        return TabularMDP.from_arrays(np.zeros((1, self.means.size), dtype=int), self.means[None], not self.endless)
+        if self._mdp is None or not np.array_equal(self._mdp.reward[0, :, 0], self.means):
+            moves = np.zeros((1, self.means.size), dtype=int)
+            self._mdp = TabularMDP.from_arrays(moves, self.means[None].copy(), not self.endless)
+        return self._mdp
 
     def exact_values(self) -> Floats:
         """v* of the one state, [1]: what a pull of the best arm pays on average, as the means are now."""

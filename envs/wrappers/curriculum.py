@@ -7,7 +7,8 @@ method (or one of your environment's own) when the success rate passes a bar.
 
 import inspect
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import gymnasium as gym
@@ -32,7 +33,8 @@ def set_parameters(env: gym.Env[Any, Any], values: Mapping[str, Any]) -> None:
         values: Name of an argument of the bare environment's constructor, or of its attribute -> value.
 
     Raises:
-        ValueError: If a name is neither, the constructor's arguments are not known, or a space changes.
+        ValueError: If a name is neither, the constructor's arguments are not known, or a space changes; the environment
+            is then as it was.
     """
     inner = env.unwrapped
     arguments = set(inspect.signature(type(inner).__init__).parameters) - {"self", "kwargs", "args"}
@@ -42,6 +44,15 @@ def set_parameters(env: gym.Env[Any, Any], values: Mapping[str, Any]) -> None:
                 f"{type(inner).__name__} has no parameter {name!r}: its constructor takes "
                 f"{', '.join(sorted(arguments)) or 'nothing'}, its attributes are {', '.join(sorted(vars(inner)))}"
             )
+    before = _state_of(inner)
+    try:
+        _change(inner, values, arguments)
+    except Exception:
+        _put_back(inner, before)
+        raise
+
+
+def _change(inner: gym.Env[Any, Any], values: Mapping[str, Any], arguments: set[str]) -> None:
     given = {name: value for name, value in values.items() if name in arguments}
     if given:
         _construct_again(inner, given)
@@ -51,6 +62,29 @@ def set_parameters(env: gym.Env[Any, Any], values: Mapping[str, Any]) -> None:
     if isinstance(inner, CartPoleEnv):  # what its constructor derives from attributes
         inner.total_mass = inner.masspole + inner.masscart
         inner.polemass_length = inner.masspole * inner.length
+
+
+def _state_of(inner: gym.Env[Any, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The attributes of an environment and the arguments that it was made with."""
+    return dict(vars(inner)), {} if inner.spec is None else inner.spec.kwargs
+
+
+def _put_back(inner: gym.Env[Any, Any], state: tuple[dict[str, Any], dict[str, Any]]) -> None:
+    attributes, arguments = state
+    vars(inner).clear()
+    vars(inner).update(attributes)
+    if inner.spec is not None:
+        inner.spec.kwargs = arguments
+
+
+@contextmanager
+def _on_trial(inner: gym.Env[Any, Any]) -> Iterator[None]:
+    """Whatever happens inside, the environment is afterwards as it was before."""
+    before = _state_of(inner)
+    try:
+        yield
+    finally:
+        _put_back(inner, before)
 
 
 def _construct_again(inner: gym.Env[Any, Any], given: dict[str, Any]) -> None:
@@ -86,7 +120,8 @@ class RandomizeDynamics(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
             - a callable on a NumPy generator: ``lambda generator: generator.normal(9.8, 0.5)``.
 
     Raises:
-        ValueError: If a name is unknown, or something cannot be drawn from.
+        ValueError: If a name is unknown, something cannot be drawn from, or the environment is a GridWorld whose map
+            changes after some steps (constructed anew at each reset, it would never come to that).
 
     Example:
         >>> env = RandomizeDynamics(gym.make("CartPole-v1"), {"length": (0.3, 0.8), "force_mag": [8.0, 12.0]})
@@ -98,6 +133,7 @@ class RandomizeDynamics(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
     def __init__(self, env: gym.Env[Any, Any], parameters: Mapping[str, Parameter]) -> None:
         RecordConstructorArgs.__init__(self, parameters=parameters)
         gym.Wrapper.__init__(self, env)
+        _refuse_changing_map(env)
         self.draws = {name: _as_draw(name, parameter) for name, parameter in parameters.items()}
         self.dynamics: dict[str, Any] = {}
         self._generator = np.random.default_rng()
@@ -114,6 +150,15 @@ class RandomizeDynamics(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
     def _redraw(self) -> None:
         self.dynamics = {name: draw(self._generator) for name, draw in self.draws.items()}
         set_parameters(self.env, self.dynamics)
+
+
+def _refuse_changing_map(env: gym.Env[Any, Any]) -> None:
+    to_dict = getattr(env.unwrapped, "to_dict", None)
+    if to_dict is not None and "change" in to_dict():
+        raise ValueError(
+            f"RandomizeDynamics constructs {env} anew at each reset, which would start its count of steps anew, "
+            f"and the map would not change after {to_dict()['change']['after']} steps; take a map without 'change'"
+        )
 
 
 class _Uniform:
@@ -153,7 +198,8 @@ class DifficultyLevels(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
         levels: Parameters (see ``set_parameters``) of each level, easiest first. Every level should name the same ones.
 
     Raises:
-        ValueError: If there is no level or the levels name different parameters.
+        ValueError: If there is no level, the levels name different parameters, or one of them cannot be set: all are
+            tried once, at construction.
 
     Example:
         >>> env = DifficultyLevels(gym.make("FrozenLake-v1"), [{"success_rate": 1.0}, {"success_rate": 0.5}])
@@ -167,6 +213,9 @@ class DifficultyLevels(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
         RecordConstructorArgs.__init__(self, levels=levels)
         gym.Wrapper.__init__(self, env)
         self.levels = [dict(level) for level in levels]
+        with _on_trial(env.unwrapped):
+            for level in self.levels:
+                set_parameters(env, level)
         self.difficulty = 0
         self._current: int | None = None
 

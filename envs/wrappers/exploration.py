@@ -23,7 +23,7 @@ from stable_baselines3.common.type_aliases import TensorDict
 from stable_baselines3.common.vec_env.base_vec_env import VecEnv, VecEnvObs, VecEnvStepReturn, VecEnvWrapper
 from torch import nn
 
-from sb3_ext.envs.wrappers.reward_terms import RewardTerms, TermSums, add_term
+from sb3_ext.envs.wrappers.reward_terms import RewardTerms, TermSums, add_term, terms_so_far
 
 CLIP_OBSERVATION = 5.0  # Burda et al. 2019, section 2.4
 CLIP_BONUS = 5.0  # in deviations; matters for the first few steps, before their deviation is known
@@ -136,7 +136,8 @@ class RND(VecEnvWrapper):
     of bonuses end with the episode, so SB3's algorithms work unchanged. Both networks are fully connected; images are
     flattened.
 
-    For evaluation leave it out or set ``training = False``: then it adds nothing and learns nothing.
+    For evaluation leave it out or set ``training = False``: then it adds nothing, learns nothing and reports the raw
+    terms.
 
     Args:
         venv: The vectorised environment, with Monitor inside.
@@ -149,7 +150,7 @@ class RND(VecEnvWrapper):
         seed: Of the networks' weights.
 
     Raises:
-        ValueError: If ``scale``, ``learning_rate`` or ``batch_size`` is out of range.
+        ValueError: If ``scale``, ``gamma``, ``learning_rate`` or ``batch_size`` is out of range.
         NotImplementedError: For Tuple observations (SB3 has no policy for them either).
     """
 
@@ -164,10 +165,11 @@ class RND(VecEnvWrapper):
         features: int = 32,
         seed: int = 0,
     ) -> None:
-        if scale < 0 or learning_rate <= 0 or batch_size < 1:
+        infinity = float("inf")
+        if not (0 <= scale < infinity and 0 <= gamma <= 1 and 0 < learning_rate < infinity and batch_size >= 1):
             raise ValueError(
-                f"RND needs scale >= 0, learning_rate > 0 and batch_size >= 1, got {scale}, {learning_rate} and "
-                f"{batch_size}"
+                f"RND needs scale >= 0, gamma in [0, 1], learning_rate > 0 and batch_size >= 1, got {scale}, {gamma}, "
+                f"{learning_rate} and {batch_size}"
             )
         if isinstance(venv.observation_space, spaces.Tuple):
             raise NotImplementedError(f"RND takes no Tuple observations, got {venv.observation_space}; use Dict")
@@ -200,6 +202,8 @@ class RND(VecEnvWrapper):
         """Adds the bonus, reports it as the term "rnd", and learns from the observations reached."""
         observations, rewards, dones, infos = self.venv.step_wait()
         if not self.training:
+            for i, info in enumerate(infos):
+                self._report(i, terms_so_far(info, float(rewards[i])), info, dones[i])
             return observations, rewards, dones, infos
         reached = self._flatten(_reached(observations, dones, infos))
         self.observation_statistics.update(reached)
@@ -207,12 +211,16 @@ class RND(VecEnvWrapper):
         bonuses = self.scale * self._normalise_bonus(self.prediction_error(inputs), dones)
         self._learn(inputs)
         for i, info in enumerate(infos):
-            info["reward_terms"] = add_term(info, float(rewards[i]), "rnd", float(bonuses[i]))
-            self._episodes[i].add(info["reward_terms"])
-            if dones[i]:
-                self._episodes[i].report(info)
-                self._episodes[i] = TermSums()
+            self._report(i, add_term(info, float(rewards[i]), "rnd", float(bonuses[i])), info, dones[i])
         return observations, (rewards + bonuses).astype(np.float32), dones, infos
+
+    def _report(self, i: int, terms: dict[str, float], info: dict[str, Any], done: bool) -> None:
+        """Writes the terms of environment i into its info, and their sums where the episode ended."""
+        info["reward_terms"] = terms
+        self._episodes[i].add(terms)
+        if done:
+            self._episodes[i].report(info)
+            self._episodes[i] = TermSums()
 
     def prediction_error(self, inputs: torch.Tensor) -> np.ndarray:
         """Mean squared error of the predictor, [n], for normalised observations [n, dimension]."""
@@ -225,14 +233,15 @@ class RND(VecEnvWrapper):
         return self.scale * np.minimum(error / np.sqrt(self.bonus_statistics.var + 1e-8), CLIP_BONUS)
 
     def save(self, path: str | Path) -> None:
-        """Saves settings, networks, optimiser and statistics; not the environment."""
+        """Saves the settings as they are now, networks, optimiser and statistics; not the environment."""
         statistics = {
             name: [torch.as_tensor(value, dtype=torch.float64) for value in (running.mean, running.var, running.count)]
             for name, running in (("observation", self.observation_statistics), ("bonus", self.bonus_statistics))
         }
+        now = {"scale": self.scale, "gamma": self.bonus_gamma, "batch_size": self.batch_size}
         torch.save(
             {
-                "settings": self.settings,
+                "settings": self.settings | now,
                 "target": self.target.state_dict(),
                 "predictor": self.predictor.state_dict(),
                 "optimizer": self.optimizer.state_dict(),

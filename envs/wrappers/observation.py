@@ -78,6 +78,8 @@ class DiscretizeObservation(gym.ObservationWrapper[Any, Any, Any], RecordConstru
         dimensions = math.prod(space.shape)
         lows = np.ravel(space.low if low is None else low).astype(np.float64)
         highs = np.ravel(space.high if high is None else high).astype(np.float64)
+        if not (isinstance(bins, int | np.integer) or hasattr(bins, "__len__")):
+            raise ValueError(f"bins must be a whole number, or one entry for each dimension, got {bins!r}")
         every: Sequence[int | npt.ArrayLike] = [bins] * dimensions if isinstance(bins, int | np.integer) else bins
         if not len(every) == len(lows) == len(highs) == dimensions:
             raise ValueError(
@@ -89,8 +91,14 @@ class DiscretizeObservation(gym.ObservationWrapper[Any, Any, Any], RecordConstru
         self.observation_space = spaces.Discrete(_checked_product(self.shape))
 
     def bin_indices(self, observation: npt.ArrayLike) -> tuple[int, ...]:
-        """The bin in each dimension."""
+        """The bin in each dimension.
+
+        Raises:
+            ValueError: If a number of the observation is NaN, which lies in no bin.
+        """
         values = np.ravel(observation)
+        if np.isnan(values).any():
+            raise ValueError(f"dimension {int(np.isnan(values).argmax())} of the observation {observation!r} is NaN")
         return tuple(int(np.searchsorted(edges, v, side="right")) for edges, v in zip(self.edges, values, strict=True))
 
     def observation(self, observation: npt.ArrayLike) -> int:

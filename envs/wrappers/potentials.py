@@ -12,34 +12,38 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces
 
+from sb3_ext.envs.grid.map import GOAL
 from sb3_ext.tabular.mdp import TabularMDP
 
 FloatArray = npt.NDArray[np.float64]
 OfObservation = Callable[[Any], float]
+KINDS = "'distance', 'progress', 'value', a table or a callable"
 
 
-def steps_to_goal(mdp: TabularMDP) -> FloatArray:
-    """Least number of steps from each state to the goal: breadth-first search backwards through possible outcomes.
+def steps_to_goal(mdp: TabularMDP, goals: npt.ArrayLike | None = None) -> FloatArray:
+    """Least number of steps from each state to a goal: breadth-first search backwards through possible outcomes.
 
-    The goal is where the best-rewarded terminating outcomes lead; chance counts as luck. States that cannot reach it
-    (walls, holes) get one step more than the farthest that can, so that all distances are finite.
+    Chance counts as luck. States that cannot reach a goal (walls, holes) get one step more than the farthest that can,
+    so that all distances are finite.
+
+    Args:
+        mdp: The world.
+        goals: Indices of the goal states. By default the goal is where the best-rewarded terminating outcomes lead;
+            inert states (absorbing ones, where nothing but the end happens any more) have no say in what is best.
 
     Returns:
         Distances [S], in steps.
 
     Raises:
-        ValueError: If nothing terminates, so that there is no goal.
+        ValueError: If nothing terminates, so that there is no goal, or a goal is no state.
     """
     possible = mdp.probability > 0
-    ending = possible & mdp.terminated
-    if not ending.any():
-        raise ValueError("no outcome terminates, so there is no goal to measure the distance to; pass a callable")
-    at_goal = ending & (mdp.reward == mdp.reward[ending].max())
+    at_goal = possible & (_best_endings(mdp) if goals is None else _of_goals(mdp, goals)[mdp.next_state])
     source, _, _ = (possible & ~mdp.terminated).nonzero()
     target = mdp.next_state[possible & ~mdp.terminated]
     steps = np.full(mdp.n_states, np.inf)
     steps[at_goal.any(axis=(1, 2))] = 1.0
-    steps[mdp.next_state[at_goal]] = 0.0
+    steps[mdp.next_state[at_goal] if goals is None else np.asarray(goals)] = 0.0
     frontier, distance = np.unique(np.flatnonzero(steps == 1.0)), 1.0
     while len(frontier):
         reached = np.zeros(mdp.n_states, dtype=bool)
@@ -51,12 +55,33 @@ def steps_to_goal(mdp: TabularMDP) -> FloatArray:
     return np.where(np.isinf(steps), steps[np.isfinite(steps)].max() + 1.0, steps)
 
 
+def _best_endings(mdp: TabularMDP) -> npt.NDArray[np.bool_]:
+    """The possible terminating outcomes of the greatest reward, bool [S, A, K], inert states left out."""
+    possible = mdp.probability > 0
+    itself = mdp.next_state == np.arange(mdp.n_states)[:, None, None]
+    inert = (~possible | (itself & mdp.terminated & (mdp.reward == 0))).all(axis=(1, 2))
+    ending = possible & mdp.terminated & ~inert[:, None, None]
+    if not ending.any():
+        raise ValueError("no outcome terminates, so there is no goal to measure the distance to; pass a callable")
+    return ending & (mdp.reward == mdp.reward[ending].max())
+
+
+def _of_goals(mdp: TabularMDP, goals: npt.ArrayLike) -> npt.NDArray[np.bool_]:
+    """True for the goal states, bool [S]."""
+    states = np.asarray(goals)
+    if not (states.size and states.dtype.kind in "iu" and (states >= 0).all() and (states < mdp.n_states).all()):
+        raise ValueError(f"goals must be one or more of the states 0 .. {mdp.n_states - 1}, got {goals!r}")
+    mask = np.zeros(mdp.n_states, dtype=np.bool_)
+    mask[states] = True
+    return mask
+
+
 class GoalDistance:
     """Distance to the goal, for environments that know their goal.
 
     With an exact model (``mdp``, or Gymnasium's ``P``): ``steps_to_goal`` at the environment's current state, whatever
-    is observed; a map that changes is measured anew. With Dict observations of ``achieved_goal`` and
-    ``desired_goal``: the Euclidean distance between them.
+    is observed; a map that changes is measured anew, and every goal of a GridWorld's map counts. With Dict
+    observations of ``achieved_goal`` and ``desired_goal``: the Euclidean distance between them.
 
     Args:
         env: The environment.
@@ -83,7 +108,8 @@ class GoalDistance:
         if model is None:
             return float(np.linalg.norm(np.subtract(observation["achieved_goal"], observation["desired_goal"])))
         if model is not self._measured:
-            self.table, self._measured = steps_to_goal(TabularMDP.from_env(self.env)), model
+            self.table = steps_to_goal(TabularMDP.from_env(self.env), goals_of(self.env))
+            self._measured = model
         assert self.table is not None
         return float(self.table[state_of(self.env)])
 
@@ -92,6 +118,16 @@ def model_of(env: gym.Env[Any, Any]) -> Any:
     """The environment's exact model as it publishes it (``mdp`` or ``P``), or None."""
     inner = env.unwrapped
     return getattr(inner, "mdp", None) or getattr(inner, "P", None)
+
+
+def goals_of(env: gym.Env[Any, Any]) -> npt.NDArray[np.intp] | None:
+    """The goal states of a GridWorld, with and without the key; None for other worlds and for maps without a goal."""
+    inner = env.unwrapped
+    grid_map = getattr(inner, "grid_map", None)
+    if grid_map is None or not grid_map.mask(GOAL).any():
+        return None
+    layers = inner.mdp.n_states // grid_map.n_cells  # type: ignore[attr-defined]
+    return np.flatnonzero(np.tile(grid_map.mask(GOAL).ravel(), layers))
 
 
 def state_of(env: gym.Env[Any, Any]) -> int:
@@ -180,6 +216,8 @@ def make_potential(
     """Turns a name, a table or a callable into a function of the observation; see ``PotentialShaping``."""
     if callable(potential):
         return potential
+    if potential is None:
+        raise ValueError(f"a potential is needed, got None: {KINDS}")
     if not isinstance(potential, str):
         return TablePotential(env, potential)
     if potential == "distance":
@@ -188,4 +226,4 @@ def make_potential(
         return ProgressPotential(env)
     if potential == "value":
         return ValuePotential(env, gamma)
-    raise ValueError(f"unknown potential {potential!r}: 'distance', 'progress', 'value', a table or a callable")
+    raise ValueError(f"unknown potential {potential!r}: {KINDS}")

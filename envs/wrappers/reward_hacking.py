@@ -72,7 +72,7 @@ class RewardHacking(gym.Env[Any, Any]):
         next_state = np.stack([np.maximum(cells - 1, 0), np.minimum(cells + 1, n_cells - 1)], axis=1)
         at_goal = next_state == n_cells - 1
         self.mdp = TabularMDP.from_arrays(next_state, at_goal.astype(float), at_goal, start=np.eye(n_cells)[0])
-        self.state = 0
+        self.state: int | None = None
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[int, dict[str, Any]]:
         """Starts in cell 0."""
@@ -81,7 +81,16 @@ class RewardHacking(gym.Env[Any, Any]):
         return self.state, {}
 
     def step(self, action: int) -> tuple[int, float, bool, bool, dict[str, Any]]:
-        """Steps left (0) or right (1)."""
+        """Steps left (0) or right (1).
+
+        Raises:
+            ValueError: If the action is none.
+            RuntimeError: If called before ``reset``.
+        """
+        if self.state is None:
+            raise RuntimeError("call reset() before step()")
+        if int(action) not in (0, 1):
+            raise ValueError(f"the actions are 0 to 1, got {action}")
         self.state = int(np.clip(self.state + 2 * int(action) - 1, 0, self.n_cells - 1))
         terminated = self.state == self.n_cells - 1
         return self.state, float(terminated), terminated, False, {"is_success": terminated}

@@ -20,7 +20,7 @@ Train with either; evaluate with the first, or without the wrappers. ``RewardTer
 
 Not covered: ``HerReplayBuffer`` asks the environment for the rewards of relabelled transitions (``compute_reward``),
 and gets raw ones. Clipping or scaling a reward is Gymnasium's ``ClipReward`` and ``TransformReward``; what they change
-below a ``RewardTerms`` shows up in it as the raw reward, between two of them as the term "other".
+below a ``RewardTerms`` shows up in it as the raw reward, what they change between two of them as the term "other".
 Read next: ``shaping.py``.
 """
 
@@ -59,16 +59,42 @@ def add_term(info: Mapping[str, Any], reward: float, name: str, value: float) ->
         >>> add_term({"reward_terms": {"raw": 1.0}}, 0.5, "bonus", 2.0)  # something unknown took 0.5 away
         {'raw': 1.0, 'other': -0.5, 'bonus': 2.0}
     """
-    terms = dict(info.get("reward_terms", {"raw": reward}))
-    unexplained = reward - sum(terms.values())
-    if not math.isclose(unexplained, 0.0, abs_tol=1e-6 * max(1.0, abs(reward))):
-        terms["other"] = terms.get("other", 0.0) + unexplained
+    terms = terms_so_far(info, reward)
     free_name, copies = name, 1
     while free_name in terms:
         copies += 1
         free_name = f"{name}_{copies}"
     terms[free_name] = value
     return terms
+
+
+def terms_so_far(info: Mapping[str, Any], reward: float) -> dict[str, float]:
+    """The terms of a reward; they sum to it, for what none of them explains is the term "other".
+
+    Example:
+        >>> terms_so_far({"reward_terms": {"raw": 1.0}}, 0.5)
+        {'raw': 1.0, 'other': -0.5}
+    """
+    terms = dict(info.get("reward_terms", {"raw": reward}))
+    unexplained = reward - sum(terms.values())
+    if not math.isclose(unexplained, 0.0, abs_tol=1e-6 * max(1.0, abs(reward))):
+        terms["other"] = terms.get("other", 0.0) + unexplained
+    return terms
+
+
+def finite(name: str, value: Any) -> float:
+    """The value as a number.
+
+    Raises:
+        ValueError: If it is not one finite number; the message begins with its name.
+    """
+    try:
+        number = float(value) if np.ndim(value) == 0 else math.nan
+    except (TypeError, ValueError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise ValueError(f"{name} is {value!r}; it must be one finite number")
+    return number
 
 
 class TermSums:
@@ -131,7 +157,7 @@ class RewardTerms(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
         reward = float(inner_reward)
         info = dict(info)
         if self.term_name is None:
-            info.setdefault("reward_terms", {"raw": reward})
+            info["reward_terms"] = terms_so_far(info, reward)
         else:
             value = float(self.term(observation, reward, terminated, truncated, info))
             info["reward_terms"] = add_term(info, reward, self.term_name, value)
@@ -213,6 +239,8 @@ class DelayedReward(RewardTerms):
 
     Shows what temporal-difference learning suffers from and Monte Carlo does not (credit assignment). The reward then
     depends on more than S, A and S', so the world is no longer Markov.
+
+    A TimeLimit belongs inside: of an episode that is cut off outside of this wrapper the rest is never paid.
 
     Args:
         env: The environment.

@@ -25,7 +25,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 
 from sb3_ext.envs.wrappers.potentials import GoalDistance, OfObservation, ProgressPotential, make_potential
-from sb3_ext.envs.wrappers.reward_terms import RewardTerms
+from sb3_ext.envs.wrappers.reward_terms import RewardTerms, finite
 
 
 def potential_term(potential: Any, next_potential: Any, gamma: float, terminated: Any) -> Any:
@@ -70,8 +70,8 @@ class PotentialShaping(RewardTerms):
         scale: Phi is multiplied by it.
 
     Raises:
-        ValueError: If ``gamma`` is outside [0, 1], the name is unknown, the table does not fit the observations, or the
-            potential of an observation is not finite.
+        ValueError: If ``gamma`` is outside [0, 1], the name is unknown, the table does not fit the observations, or
+            ``scale`` or the potential of an observation is not one finite number.
 
     Example:
         >>> env = PotentialShaping(gym.make("FrozenLake-v1", is_slippery=False), "distance", gamma=0.5)
@@ -94,9 +94,19 @@ class PotentialShaping(RewardTerms):
         RecordConstructorArgs.__init__(self, potential=potential, gamma=gamma, scale=scale)
         super().__init__(env)
         self.shaping_gamma = gamma
-        self.scale = scale
+        self.scale = finite("scale", scale)
         self.potential = make_potential(env, potential, gamma)
         self._last = 0.0
+
+    @property
+    def shaping_gammas(self) -> list[float]:
+        """The discount of this shaping and of those further inside."""
+        gammas, env = [self.shaping_gamma], self.env
+        while isinstance(env, gym.Wrapper):
+            if isinstance(env, PotentialShaping):
+                gammas.append(env.shaping_gamma)
+            env = env.env
+        return gammas
 
     def begin(self, observation: Any, seed: int | None) -> None:
         """Phi(S_0)."""
@@ -111,10 +121,12 @@ class PotentialShaping(RewardTerms):
         return float(potential_term(potential, next_potential, self.shaping_gamma, terminated))
 
     def _evaluate(self, observation: Any) -> float:
-        value = self.scale * float(self.potential(observation))
-        if not math.isfinite(value):
-            raise ValueError(f"the potential of the observation {observation!r} is {value}; it must be finite")
-        return value
+        what = f"{_name_of(self.potential)}: the potential of the observation {observation!r}"
+        return self.scale * finite(what, self.potential(observation))
+
+
+def _name_of(function: OfObservation) -> str:
+    return getattr(function, "__qualname__", type(function).__name__)
 
 
 class DistanceReward(RewardTerms):
@@ -129,7 +141,8 @@ class DistanceReward(RewardTerms):
         scale: Reward per unit of distance.
 
     Raises:
-        ValueError: If no distance is given and the environment does not say where its goal is.
+        ValueError: If no distance is given and the environment does not say where its goal is, or ``scale`` or the
+            distance of an observation is not one finite number.
     """
 
     term_name = "distance"
@@ -138,11 +151,15 @@ class DistanceReward(RewardTerms):
         RecordConstructorArgs.__init__(self, distance=distance, scale=scale)
         super().__init__(env)
         self.distance = distance or GoalDistance(env)
-        self.scale = scale
+        self.scale = finite("scale", scale)
 
     def term(self, observation: Any, reward: float, terminated: bool, truncated: bool, info: dict[str, Any]) -> float:
         """-scale * d(S')."""
-        return float(distance_term(self.distance(observation), self.scale))
+        return float(distance_term(self._measure(observation), self.scale))
+
+    def _measure(self, observation: Any) -> float:
+        what = f"{_name_of(self.distance)}: the distance of the observation {observation!r}"
+        return finite(what, self.distance(observation))
 
 
 class ProgressReward(DistanceReward):
@@ -156,27 +173,29 @@ class ProgressReward(DistanceReward):
 
     def begin(self, observation: Any, seed: int | None) -> None:
         """d(S_0)."""
-        self._last = self.distance(observation)
+        self._last = self._measure(observation)
 
     def term(self, observation: Any, reward: float, terminated: bool, truncated: bool, info: dict[str, Any]) -> float:
         """d(S) - d(S'), times scale."""
-        last, self._last = self._last, self.distance(observation)
+        last, self._last = self._last, self._measure(observation)
         return float(progress_term(last, self._last, self.scale))
 
 
 def check_gamma(model: BaseAlgorithm) -> bool:
-    """Warns, with both numbers, if the discount of a ``PotentialShaping`` differs from the agent's.
+    """Warns, with both numbers, if the discount of any ``PotentialShaping`` differs from the agent's.
 
     Args:
         model: An SB3 model with its environment.
 
     Returns:
-        True if they are equal, or nothing is shaped.
+        True if all are equal, or nothing is shaped.
     """
     env, gamma = model.get_env(), getattr(model, "gamma", None)
-    if env is None or gamma is None or not all(env.env_is_wrapped(PotentialShaping)):
+    if env is None or gamma is None:
         return True
-    different = [shaping for shaping in env.get_attr("shaping_gamma") if not math.isclose(shaping, gamma)]
+    shaped = [i for i, is_shaped in enumerate(env.env_is_wrapped(PotentialShaping)) if is_shaped]
+    gammas = env.get_attr("shaping_gammas", indices=shaped) if shaped else []
+    different = [shaping for each in gammas for shaping in each if not math.isclose(shaping, gamma)]
     if different:
         warnings.warn(
             f"PotentialShaping discounts with gamma={different[0]}, {type(model).__name__} with gamma={gamma}: the "

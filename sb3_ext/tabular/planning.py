@@ -133,7 +133,8 @@ def _iterate(
     if not tolerance > 0:
         raise ValueError(f"tolerance must be above 0, got {tolerance}")
     largest_change = tolerance if gamma == 1 else tolerance * (1 - gamma) / max(gamma, 1e-300)
-    values = np.zeros(mdp.n_states)
+    values = earlier = np.zeros(mdp.n_states)
+    change_before = np.inf
     for sweep in range(1, MAX_SWEEPS + 1):
         q_values = look_ahead(mdp, values, gamma)
         updated = q_values.max(axis=1) if probabilities is None else (probabilities * q_values).sum(axis=1)
@@ -142,22 +143,39 @@ def _iterate(
         values = updated
         if change <= max(largest_change, rounding):
             return _solution(mdp, values, gamma, sweep)
-        if gamma == 1 and sweep > 2 * mdp.n_states + 1000 and sweep % 1000 == 0:
-            _check_growth(values, change, sweep, mdp)
+        if gamma < 1:
+            continue
+        if np.abs(values - earlier).max() <= rounding:
+            state = int(np.abs(look_ahead(mdp, values, 1.0).max(axis=1) - values).argmax())
+            raise ValueError(_no_limit(state, values, sweep, "it goes round in a circle"))
+        if sweep & (sweep - 1) == 0:  # a power of two (Brent 1980): a circle of any length is found sooner or later
+            earlier = values
+        if sweep % 1000 == 0:
+            _check_growth(values, change, change_before, sweep, mdp)
+            change_before = change
     raise ValueError(
         f"no convergence to tolerance={tolerance} within {MAX_SWEEPS} sweeps; raise it or lower gamma={gamma}"
     )
 
 
-def _check_growth(values: npt.NDArray[np.float64], change: float, sweep: int, mdp: TabularMDP) -> None:
-    """Refuses values that still grow by a full reward a step after many sweeps: they have no limit."""
-    smallest = np.abs(mdp.expected_reward[mdp.expected_reward != 0]).min(initial=np.inf)
-    if np.abs(values).max() >= 0.5 * smallest * sweep and change >= 0.5 * smallest:
-        state = int(np.abs(values).argmax())
-        raise ValueError(
-            f"gamma=1: the value of state {state} has no limit (it is {values[state]:.6g} after {sweep} sweeps), as "
-            "its episodes need not end; take gamma < 1"
-        )
+def _check_growth(
+    values: npt.NDArray[np.float64], change: float, change_before: float, sweep: int, mdp: TabularMDP
+) -> None:
+    """Refuses values beyond any detour's cost that change no less than a thousand sweeps before: they have no limit.
+
+    A path through every state once, each left with the smallest probability that there is, costs that much.
+    """
+    smallest_probability = mdp.probability[mdp.probability > 0].min()
+    largest = np.abs(mdp.expected_reward).max() * mdp.n_states / smallest_probability
+    if np.abs(values).max() > largest and change >= change_before * (1 - 1e-6):
+        raise ValueError(_no_limit(int(np.abs(values).argmax()), values, sweep, "it grows"))
+
+
+def _no_limit(state: int, values: npt.NDArray[np.float64], sweep: int, how: str) -> str:
+    return (
+        f"gamma=1: the value of state {state} has no limit: {how} (it is {values[state]:.6g} after {sweep} sweeps), as "
+        "its episodes need not end; take gamma < 1"
+    )
 
 
 def _solution(mdp: TabularMDP, values: npt.NDArray[np.float64], gamma: float, n_sweeps: int) -> Solution:

@@ -103,6 +103,35 @@ def test_bad_input(make, message):
         make()
 
 
+@pytest.mark.parametrize(
+    ("last", "message"),
+    [
+        ({"map_name": "8x8", "success_rate": 0.5}, "changes the spaces"),
+        ({"map_name": "9x9", "success_rate": 0.5}, "9x9"),
+    ],
+)
+def test_a_level_that_cannot_be_set_is_refused_at_once_and_leaves_no_trace(last, message):
+    env = gym.make("FrozenLake-v1", success_rate=0.7)
+    env.reset(seed=0)
+    inner, before, arguments = env.unwrapped, dict(vars(env.unwrapped)), dict(env.unwrapped.spec.kwargs)
+    with pytest.raises((ValueError, KeyError), match=message):
+        DifficultyLevels(env, [{"map_name": "4x4", "success_rate": 1.0}, last])
+    assert vars(inner).keys() == before.keys()
+    assert all(vars(inner)[name] is value for name, value in before.items())
+    assert inner.spec.kwargs == arguments
+    with pytest.raises((ValueError, KeyError), match=message):
+        set_parameters(env, last)
+    assert inner.P is before["P"]
+    assert inner.spec.kwargs == arguments
+    DifficultyLevels(env, LEVELS)  # trying them changes nothing either
+    assert inner.P is before["P"]
+
+
+def test_a_map_that_changes_after_some_steps_is_not_constructed_anew():
+    with pytest.raises(ValueError, match=r"after 1000 steps.*without 'change'"):
+        RandomizeDynamics(gym.make("sb3_ext.envs:sb3_ext/BlockingMaze-v0"), {"slip": (0.0, 0.1)})
+
+
 def test_a_level_holds_from_the_next_reset():
     env = DifficultyLevels(gym.make("FrozenLake-v1"), LEVELS)
     assert env.reset(seed=0)[1]["difficulty"] == 0

@@ -20,6 +20,10 @@ def test_every_public_name_is_there(name):
     assert name in dir(sb3_ext.envs)
 
 
+def test_the_models_of_the_shaping_proof_are_public():
+    assert {"shaped_mdp", "distance_mdp", "progress_mdp", "muddy_mdp"} <= set(sb3_ext.envs.__all__)
+
+
 def test_unknown_names_are_refused():
     with pytest.raises(AttributeError, match=r"no attribute 'GridWord'; it has .*GridWorld"):
         sb3_ext.envs.GridWord  # noqa: B018

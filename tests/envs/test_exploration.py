@@ -60,7 +60,9 @@ def test_sim_hash_is_the_sign_of_projections_and_near_points_share_codes():
     [
         (lambda: CountBonus(gym.make("FrozenLake-v1"), beta=-1.0), "beta must be >= 0, got -1.0"),
         (lambda: SimHash(spaces.Box(0, 1, (2,)), bits=0), "bits must be at least 1, got 0"),
-        (lambda: RND(lake(), batch_size=0), "batch_size >= 1, got 1.0, 0.001 and 0"),
+        (lambda: RND(lake(), batch_size=0), "batch_size >= 1, got 1.0, 0.99, 0.001 and 0"),
+        (lambda: RND(lake(), gamma=5.0), r"gamma in \[0, 1\].*got 1.0, 5.0"),
+        (lambda: RND(lake(), scale=float("nan")), "scale >= 0.*got nan"),
     ],
 )
 def test_bad_input(make, message):
@@ -159,6 +161,26 @@ def test_rnd_off_adds_and_learns_nothing():
     steps, plain = step_randomly(env, 100), step_randomly(lake(n_envs=2), 100)
     assert all((ours[1] == raw[1]).all() for ours, raw in zip(steps, plain, strict=True))
     assert (env.predictor[0].weight == weights).all()
+
+
+def test_rnd_off_reports_the_raw_terms():
+    env = RND(lake(n_envs=2))
+    env.training = False
+    model = PPO("MlpPolicy", env, n_steps=64, batch_size=64, n_epochs=1, seed=0)
+    model.learn(256, callback=RewardTermsCallback())
+    assert len(model.ep_info_buffer) > 5
+    for episode in model.ep_info_buffer:
+        assert episode["r"] == episode["raw_return"] == episode["shaped_return"]
+
+
+def test_the_scale_of_the_day_is_saved(tmp_path):
+    env = RND(lake(n_envs=2), scale=1.0)
+    step_randomly(env, 70)
+    env.scale = 0.25
+    env.save(tmp_path / "rnd.pt")
+    loaded = RND.load(tmp_path / "rnd.pt", lake(n_envs=2))
+    assert loaded.scale == loaded.settings["scale"] == 0.25
+    assert (loaded.novelty(np.arange(16)) == env.novelty(np.arange(16))).all()
 
 
 def test_the_same_seed_gives_the_same_bonuses_and_another_others():

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from sb3_ext.envs import GridWorld
+from sb3_ext.envs.grid.checks import _flood, _predecessors, _successors
 from sb3_ext.envs.grid.map import GridMap, connected, random_map
 
 
@@ -14,7 +15,7 @@ def test_text_rows_and_indentation():
         S.#
         .HG
     """)
-    assert indented.to_text() == "S.#\n.HG" == GridMap.from_text(["S #", ".HG"]).to_text()
+    assert indented.to_text() == "S.#\n.HG" == GridMap.from_text("S.#  \n.HG\n\n").to_text()
     assert indented.shape == (2, 3)
     assert indented.cells("#H") == [(0, 2), (1, 1)]
     assert indented.mask("G").tolist() == [[False] * 3, [False, False, True]]
@@ -36,6 +37,11 @@ def test_description_survives_json():
     [
         ("", {}, "the map is empty"),
         (["S.", "..G"], {}, "row 1 has 3 cells, row 0 has 2: fill up"),
+        ("S.G\n   \n...", {}, "row 1 has 0 cells, row 0 has 3"),
+        (["S G"], {}, r"cell \(0, 1\): a space is no cell; write '.'"),
+        (["SAa"], {"jumps": {"A": "a"}}, r"the jump from 'A' must be \(letter it leads to, reward\), .* got 'a'"),
+        (["SAa"], {"jumps": {"A": ("a", "b")}}, r"the jump from 'A' must be .* got \('a', 'b'\)"),
+        ([1, 2], {}, r"text or a list of rows, each a string, got \[1, 2\]"),
         (["S.", "?G"], {}, r"cell \(1, 0\): unknown letter '\?'; the letters are"),
         (["SDG"], {}, r"cell \(0, 1\): a door 'D', but there is no key"),
         (["S.G"], {"wind": [0, 1]}, r"wind must be 3 integers \(one a column\)"),
@@ -74,6 +80,24 @@ def test_bad_maps_are_refused(text, arguments, message):
         ("CliffWalkin", {}, "'CliffWalkin' is no layout .*CliffWalking.* unknown letter"),
         ("S.G", {"change": (0, "S.G")}, "a number of steps from 1 .* got 0"),
         ("S.G", {"change": (5, "S..G")}, r"same shape \(1, 3\)"),
+        ("S.G", {"change": (5, "S#G")}, r"cell \(0, 2\): the goal cannot be reached"),
+        ("S.G", {"change": (5, "S..")}, "no goal"),
+        ("S.G", {"change": 5}, r"change must be \(number of steps, map\), got 5"),
+        ("S.G", {"change": (5, "S.G"), "redraw_obstacles": 0}, "give one of them"),
+        (["S..", "..G"], {"redraw_obstacles": 1, "wind": [0, 1, 0]}, r"cell \(0, 1\): .* would drop wind"),
+        (["SH.", "..G"], {"redraw_obstacles": 1}, r"cell \(0, 1\): redraw_obstacles .* would drop 'H'"),
+        (["...", ".SG"], {"redraw_obstacles": 1}, r"cell \(1, 1\): redraw_obstacles .* would drop 'S'"),
+        ("KeyDoor", {"redraw_obstacles": 1}, r"cell \(1, 1\): .* would drop 'S'"),
+        (
+            GridMap.from_text(["Sx.", "..G"], rewards={"x": 1.0}),
+            {"redraw_obstacles": 1},
+            r"\(0, 1\).* a reward of its own",
+        ),
+        (None, {}, "a map is the name of a layout .* got None"),
+        (5, {}, "a map is the name of a layout .* got 5"),
+        ("S.G", {"slip": "a"}, "slip must be a number, got 'a'"),
+        ("S.G", {"goal_reward": "a"}, "goal_reward must be a number, got 'a'"),
+        ("S.G", {"wind": [1, 0]}, "wind must be 3 integers"),
         ("S.G", {"redraw_obstacles": 7}, "has room for 0 to 0 obstacles, got 7"),
     ],
 )
@@ -122,9 +146,54 @@ def test_worlds_can_be_written_and_read(tmp_path):
     (tmp_path / "bad.json").write_text('{"map": ["S.G"], "rules": {"slipp": 1}}')
     with pytest.raises(ValueError, match=r"unknown rules \['slipp'\]; there are slip"):
         GridWorld.from_file(tmp_path / "bad.json")
+    for text, message in [
+        ('{"map": ["S.G"], "slip": 0.5}', r"unknown keys \['slip'\] of a world; .* under 'rules'"),
+        ('{"map": ["S.G"], "change": {"after": 1, "map": ["S.G"], "slip": 0.5}}', r"\['slip'\] of a change"),
+        ('{"map": ["S.G"], "change": {"map": ["S.G"]}}', "a change needs 'after'"),
+    ]:
+        (tmp_path / "bad.json").write_text(text)
+        with pytest.raises(ValueError, match=message):
+            GridWorld.from_file(tmp_path / "bad.json")
     (tmp_path / "broken.json").write_text('{"map": ["S.G"')
     with pytest.raises(ValueError, match=r"broken.json begins like JSON, but is not"):
         GridWorld.from_file(tmp_path / "broken.json")
     (tmp_path / "empty.json").write_text('{"rules": {}}')
     with pytest.raises(ValueError, match=r"needs a 'map'"):
         GridWorld.from_file(tmp_path / "empty.json")
+
+
+def test_the_later_map_is_written_and_read_with_all_it_says():
+    later = GridMap.from_text(["SxAaG"], wind=[0, 0, 1, 0, 0], rewards={"x": -3.0}, jumps={"A": ("a", 2.0)})
+    world = GridWorld(["S...G"], change=(1, later))
+    again = GridWorld.from_dict(json.loads(json.dumps(world.to_dict())))
+    assert again.to_dict() == world.to_dict()
+    again.reset(seed=0)
+    again.step(0)
+    assert again.grid_map.to_dict() == later.to_dict()
+    assert again.step(1)[1] == -3.0
+    again.step(1)
+    assert again.step(3)[:2] == (3, 2.0)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_what_can_be_reached_is_what_repeated_steps_reach(seed):
+    rng = np.random.default_rng(seed)
+    letters = rng.choice(list("..#H>K"), size=(8, 9))
+    letters[0, 0], letters[-1, -1] = "S", "G"
+    mdp = GridWorld(["".join(row) for row in letters], require_goal=False, slip=0.2 * (seed % 2)).mdp
+    steps = np.zeros((mdp.n_states, mdp.n_states), dtype=bool)
+    steps[np.arange(mdp.n_states)[:, None, None], mdp.next_state] = True
+    sources = np.flatnonzero(rng.random(mdp.n_states) < 0.05)
+    for graph, matrix in ((_successors(mdp), steps), (_predecessors(mdp), steps.T)):
+        reached = np.isin(np.arange(mdp.n_states), sources)
+        for _ in range(mdp.n_states):
+            reached = reached | (reached @ matrix)
+        np.testing.assert_array_equal(_flood(graph, sources), reached)
+
+
+def test_a_path_through_every_row_of_a_large_map_is_followed():
+    rows = ["." * 200 if row % 2 == 0 else "#" * 199 + "." if row % 4 == 1 else "." + "#" * 199 for row in range(201)]
+    rows[0] = "S" + rows[0][1:]
+    assert GridWorld([*rows[:-1], "." * 199 + "G"]).mdp.n_states == 201 * 200
+    with pytest.raises(ValueError, match=r"cell \(200, 199\): the goal cannot be reached"):
+        GridWorld([*rows[:-2], "#" * 200, "." * 199 + "G"])

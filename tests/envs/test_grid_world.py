@@ -13,7 +13,7 @@ from stable_baselines3.common.env_checker import check_env as sb3_check_env
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import SubprocVecEnv
 
-from sb3_ext.envs import LAYOUTS, GridMap, GridWorld
+from sb3_ext.envs import LAYOUTS, GridMap, GridWorld, RandomizeDynamics
 from sb3_ext.envs.grid.observation import MODES
 from sb3_ext.tabular import TabularMDP, policy_evaluation, value_iteration
 
@@ -317,6 +317,60 @@ def test_the_change_waits_for_an_agent_in_the_way():
     assert world.grid_map.to_text() == "S.G"
     world.step(LEFT)
     assert world.grid_map.to_text() == "S#G"
+
+
+def test_the_step_at_which_the_map_changes_is_rewarded_by_the_map_it_was_made_on():
+    world = GridWorld(["S..G"], change=(1, GridMap.from_text(["S..G"], rewards={".": -5.0})))
+    world.reset(seed=0)
+    assert [world.step(RIGHT)[1] for _ in range(2)] == [-0.01, -5.0]
+    world = GridWorld(["S.G"], change=(2, ["SG."]))
+    world.reset(seed=0)
+    world.step(RIGHT)
+    assert world.step(RIGHT)[1:] == (1.0, True, False, {"is_success": True})
+
+
+@pytest.mark.parametrize("later", ["SG.", "SHG"])
+def test_the_change_waits_for_an_agent_where_an_end_comes(later):
+    world = GridWorld(["S.G"], change=(1, [later]), require_goal=False)
+    world.reset(seed=0)
+    assert world.step(RIGHT)[1:] == (-0.01, False, False, {"is_success": False})
+    assert world.grid_map.to_text() == "S.G"
+    assert world.step(LEFT)[1:] == (-0.01, False, False, {"is_success": False})
+    assert world.grid_map.to_text() == later
+    assert world.step(RIGHT)[2]
+
+
+def test_random_starts_on_redrawn_maps_have_a_way_to_the_goal():
+    world = GridWorld(["S....", ".....", ".....", ".....", "....G"], redraw_obstacles=10, random_start=True)
+    starts = set()
+    for seed in range(100):
+        state, _ = world.reset(seed=seed)
+        starts.add(state)
+        reached = {state}
+        for _ in range(25):
+            reached |= {int(near) for cell in reached for near in world.mdp.next_state[cell].ravel()}
+        assert 24 in reached, f"seed {seed}: state {state} is walled off"
+        assert world.mdp.start.sum() == pytest.approx(1.0)
+        assert world.mdp.start[state] > world.mdp.start[24] == 0
+    assert len(starts) > 10
+
+
+def test_wind_is_an_argument():
+    world = GridWorld(["....", "S..G"], wind=[0, 1, 0, 0])
+    windy = GridWorld(GridMap.from_text(["....", "S..G"], wind=[0, 1, 0, 0]))
+    np.testing.assert_array_equal(world.mdp.next_state, windy.mdp.next_state)
+    assert GridWorld.from_dict(world.to_dict()).grid_map.wind.tolist() == [[0, 1, 0, 0]] * 2
+    made = gym.make("sb3_ext/Seeds4x4-v0", wind=[0, 0, 1, 0])
+    drawn = RandomizeDynamics(made, {"wind": [[0, 0, 2, 0], [0, 1, 0, 0]]})
+    seen = set()
+    for seed in range(20):
+        drawn.reset(seed=seed)
+        seen.add(tuple(made.unwrapped.grid_map.wind[0].tolist()))
+    assert seen == {(0, 0, 2, 0), (0, 1, 0, 0)}
+    changing = GridWorld(["S..G"], change=(1, ["S..G"]), wind=2)
+    changing.reset(seed=0)
+    changing.step(LEFT)
+    assert (changing.grid_map.wind == 2).all()
 
 
 def test_steps_before_reset_and_impossible_actions_are_refused():

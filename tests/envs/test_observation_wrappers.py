@@ -76,6 +76,8 @@ def test_presets(name):
         (lambda: DiscretizeObservation(gym.make("CartPole-v1"), bins=4), r"dimension 1 .*-inf, inf.*low= and high="),
         (lambda: DiscretizeObservation(gym.make("Taxi-v4")), r"needs Box observations, got Discrete\(500\)"),
         (lambda: DiscretizeObservation(gym.make("Pendulum-v1")), "no preset for Pendulum.*bins=10"),
+        (lambda: DiscretizeObservation(Shows(BOX), bins=2.5), "whole number.*got 2.5"),
+        (lambda: DiscretizeObservation(Shows(BOX), bins=3).observation([0.0, np.nan]), "dimension 1 .* is NaN"),
         (lambda: DiscretizeObservation(Shows(BOX), bins=[3]), "2 dimensions; got 1 bins"),
         (lambda: DiscretizeObservation(Shows(BOX), bins=[3, [2.0, 1.0]]), "edges of dimension 1.*increasing"),
         (lambda: DiscretizeObservation(Shows(BOX), bins=[3, 0]), "dimension 1 needs at least one bin, got 0"),

@@ -73,6 +73,8 @@ def test_farming_pays_under_the_flawed_shaping_only():
 
 
 def test_bad_input():
+    with pytest.raises(RuntimeError, match="call reset"):
+        RewardHacking().step(RIGHT)
     with pytest.raises(ValueError, match=r"n_cells must be at least 2.*got 1"):
         RewardHacking(1)
 

@@ -83,6 +83,14 @@ def test_what_a_foreign_wrapper_changes_is_named_other():
     assert reward == pytest.approx(-1.1)
 
 
+def test_the_terms_sum_to_the_reward_outermost_too():
+    env = RewardTerms(TransformReward(StepPenalty(lake(), 0.5), lambda reward: 2 * reward))
+    env.reset(seed=0)
+    _, reward, *_, info = env.step(0)
+    assert reward == -1.0
+    assert info["reward_terms"] == {"raw": 0.0, "step_penalty": -0.5, "other": -0.5}
+
+
 def goal_reached(observation, reward, terminated, info) -> bool:
     return bool(terminated and observation == 47)
 

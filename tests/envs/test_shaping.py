@@ -10,6 +10,7 @@ from gymnasium import spaces
 from gymnasium.wrappers import TimeLimit
 from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.vec_env import DummyVecEnv
 
 from sb3_ext.envs.wrappers.potentials import GoalDistance, steps_to_goal
 from sb3_ext.envs.wrappers.reward_terms import StepPenalty
@@ -209,6 +210,10 @@ def test_a_potential_that_is_no_number_names_the_observation(bad):
         (lambda: PotentialShaping(gym.make("CartPole-v1"), np.zeros(4), 0.9), "needs Discrete.*pass a callable"),
         (lambda: PotentialShaping(gym.make("CartPole-v1"), "distance", 0.9), "where its goal is.*pass a callable"),
         (lambda: DistanceReward(gym.make("CartPole-v1")), "where its goal is.*pass a callable"),
+        (lambda: PotentialShaping(lake(), None, 0.9), "got None: 'distance', 'progress'"),
+        (lambda: PotentialShaping(lake(), "distance", 0.9, scale=np.nan), "scale is nan.*finite"),
+        (lambda: DistanceReward(lake(), scale=np.nan), "scale is nan.*finite"),
+        (lambda: ProgressReward(lake(), scale=np.inf), "scale is inf.*finite"),
     ],
 )
 def test_bad_input(make, message):
@@ -234,6 +239,36 @@ def test_a_gamma_that_is_not_the_agents_warns_with_both_numbers(algorithm):
         model.learn(16, callback=ShapingGammaCallback())
     with pytest.warns(UserWarning, match="gamma="):
         assert not check_gamma(model)
+
+
+def shape_twice(env: gym.Env) -> gym.Env:
+    return PotentialShaping(StepPenalty(PotentialShaping(env, "distance", 0.5)), "distance", 0.9)
+
+
+def test_every_gamma_is_checked():
+    """Also of a shaping inside another one, and where only some of the environments are shaped."""
+    nested = make_vec_env("FrozenLake-v1", wrapper_class=shape_twice)
+    some = DummyVecEnv([lake, lambda: shape(lake())])
+    for env, gamma in (nested, 0.5), (some, 0.95):
+        model = PPO("MlpPolicy", env, gamma=0.9, n_steps=8, batch_size=8)
+        with pytest.warns(UserWarning, match=rf"gamma={gamma}, .* with gamma=0\.9:"):
+            assert not check_gamma(model)
+
+
+def nothing(observation):
+    return np.nan
+
+
+def vector(observation):
+    return np.zeros(2)
+
+
+@pytest.mark.parametrize("measure", [nothing, vector])
+@pytest.mark.parametrize("cls", [PotentialShaping, DistanceReward, ProgressReward])
+def test_what_is_measured_must_be_one_finite_number(cls, measure):
+    env = cls(lake(), measure, **({"gamma": 0.9} if cls is PotentialShaping else {}))
+    with pytest.raises(ValueError, match=f"{measure.__name__}: the .* of the observation [01] is .*one finite number"):
+        list(episodes(env, 1))
 
 
 def test_the_same_gamma_is_silent():

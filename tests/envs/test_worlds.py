@@ -16,10 +16,12 @@ from sb3_ext.envs.textbook.gambler import Gambler
 from sb3_ext.envs.textbook.maximization_bias import MaximizationBias
 from sb3_ext.envs.textbook.random_walk import RandomWalk
 from sb3_ext.envs.textbook.short_corridor import ShortCorridor
+from sb3_ext.envs.wrappers.reward_hacking import RewardHacking
 
 CLASSES = [Bandit, RandomWalk, MaximizationBias, ShortCorridor, Gambler, CarRental, Baird]
 WORLDS = [
     *((cls, {}) for cls in CLASSES),
+    (RewardHacking, {}),
     (Bandit, {"drift": 0.1, "endless": True}),
     (RandomWalk, {"n_states": 19, "left_reward": -1.0}),
     (ShortCorridor, {"aliased": False}),
@@ -97,7 +99,14 @@ def test_play_agrees_with_the_model(cls, arguments):
             assert abs(np.mean(rewards[pair]) - mdp.expected_reward[pair]) <= 6 * spread / np.sqrt(n) + 1.5 / n, pair
 
 
-@pytest.mark.parametrize("cls", CLASSES)
+@pytest.mark.parametrize("cls", [*CLASSES, RewardHacking])
+def test_the_model_is_one_object(cls):
+    """Who measured a world can see by that whether it has changed."""
+    env = cls()
+    assert env.mdp is env.mdp
+
+
+@pytest.mark.parametrize("cls", [*CLASSES, RewardHacking])
 @pytest.mark.parametrize("action", [-1, 1000])
 def test_actions_that_are_none(cls, action):
     env = cls()

@@ -85,6 +85,30 @@ def test_values_without_a_limit_are_refused():
 
 
 @pytest.mark.parametrize(
+    ("rewards", "how"),
+    [([1.0, -1.0], "goes round in a circle"), ([3.0, -2.0, 5.0, -6.0], "goes round"), ([1.0, 1.0, -1.0], "grows")],
+)
+def test_values_on_a_loop_are_refused_soon(rewards, how, monkeypatch):
+    n_states = len(rewards)
+    loop = TabularMDP.from_arrays(
+        [[(state + 1) % n_states] for state in range(n_states)], [[reward] for reward in rewards]
+    )
+    monkeypatch.setattr(planning, "MAX_SWEEPS", 5000)
+    with pytest.raises(ValueError, match=rf"the value of state \d has no limit: it {how}"):
+        value_iteration(loop, 1.0)
+    monkeypatch.setattr(planning, "LARGEST_DIRECT_SOLVE", 0)
+    with pytest.raises(ValueError, match=how):
+        policy_evaluation(loop, [0] * n_states, 1.0)
+
+
+def test_values_that_move_evenly_for_long_but_end_are_found():
+    waiting = TabularMDP.from_arrays([[0, 0]], [[-1.0, -5000.0]], [[False, True]])  # to leave costs 5000 waits
+    assert value_iteration(waiting, 1.0).values[0] == -5000.0
+    seldom = TabularMDP.from_arrays([[[0, 0]]], [[[-1.0, -1.0]]], [[[False, True]]], [[[0.999, 0.001]]])
+    assert value_iteration(seldom, 1.0).values[0] == pytest.approx(-1000.0)
+
+
+@pytest.mark.parametrize(
     ("call", "message"),
     [
         (lambda: value_iteration(ENDLESS, 1.1), r"gamma must lie in \[0, 1\], got 1.1"),
