@@ -77,9 +77,9 @@ def test_ctrl_c_before_the_first_episode_leaves_no_older_curve(tmp_path, monkeyp
 
 
 @pytest.mark.slow
-def test_a_real_ctrl_c_saves_the_model_so_far(tmp_path):
+def test_a_real_ctrl_c_saves_the_model_so_far(tmp_path, popen):
     command = [sys.executable, "-c", ANNOUNCED, "demo", "--timesteps", "100000000", "--output", str(tmp_path)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    process = popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert process.stdout is not None
     while "training" not in process.stdout.readline():
         assert process.poll() is None

@@ -187,11 +187,11 @@ if __name__ == "__main__":
 
 
 @pytest.mark.slow
-def test_processes_end_with_ctrl_c_and_the_next_call_goes_on(tmp_path):
+def test_processes_end_with_ctrl_c_and_the_next_call_goes_on(tmp_path, popen):
     script, output = tmp_path / "script.py", tmp_path / "out"
     script.write_text(SCRIPT)
     command = [sys.executable, str(script), str(output), "60000"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+    with popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         deadline = time.monotonic() + 120
         while not (output / "figures.csv").exists() and time.monotonic() < deadline:
             time.sleep(0.05)
