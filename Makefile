@@ -1,5 +1,5 @@
 # `make demo` and `make test` are all a fresh machine needs; both make the virtual environment first.
-PYTHON ?= $(firstword $(shell command -v python3.11 python3))
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
