@@ -38,6 +38,7 @@ class TabularEnv(gym.Env[Any, Any]):
     """
 
     metadata: dict[str, Any] = {"render_modes": []}
+    plays_its_model = "pcg64"  # a compiled loop may play in its place: one number of np_random a start and a step
 
     def __init__(self, mdp: TabularMDP) -> None:
         self.mdp = mdp

@@ -9,15 +9,29 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sb3_ext.algos import ALGOS
     from sb3_ext.reinforce import REINFORCE
+    from sb3_ext.tabular import SARSA, DoubleQLearning, DynaQ, ExpectedSARSA, MonteCarloControl, QLearning
 
 __version__ = "0.1.0"
 
 _HOME_OF = {
     "ALGOS": "sb3_ext.algos",
     "REINFORCE": "sb3_ext.reinforce",
+    **dict.fromkeys(
+        ("SARSA", "DoubleQLearning", "DynaQ", "ExpectedSARSA", "MonteCarloControl", "QLearning"), "sb3_ext.tabular"
+    ),
 }
 
-__all__ = ["ALGOS", "REINFORCE", "__version__"]
+__all__ = [
+    "ALGOS",
+    "REINFORCE",
+    "SARSA",
+    "DoubleQLearning",
+    "DynaQ",
+    "ExpectedSARSA",
+    "MonteCarloControl",
+    "QLearning",
+    "__version__",
+]
 
 
 def __getattr__(name: str) -> Any:

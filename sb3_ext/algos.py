@@ -23,6 +23,12 @@ MASKABLE = "Discrete, MultiDiscrete, MultiBinary"
 
 TABLE: dict[str, Algorithm] = {
     "reinforce": Algorithm("sb3_ext:REINFORCE", ANY, "Monte Carlo policy gradient with optional baselines"),
+    "q_learning": Algorithm("sb3_ext:QLearning", "Discrete", "table of action values, learned off-policy"),
+    "sarsa": Algorithm("sb3_ext:SARSA", "Discrete", "table learned on-policy, with n steps or traces"),
+    "expected_sarsa": Algorithm("sb3_ext:ExpectedSARSA", "Discrete", "SARSA with the mean over the next action"),
+    "double_q_learning": Algorithm("sb3_ext:DoubleQLearning", "Discrete", "two tables against overestimation"),
+    "monte_carlo": Algorithm("sb3_ext:MonteCarloControl", "Discrete", "table learned from whole episodes"),
+    "dyna_q": Algorithm("sb3_ext:DynaQ", "Discrete", "Q-learning that plans with a model it learns"),
     "a2c": Algorithm("stable_baselines3:A2C", ANY, "synchronous advantage actor-critic"),
     "ddpg": Algorithm("stable_baselines3:DDPG", "Box", "deterministic policy gradient off-policy"),
     "dqn": Algorithm("stable_baselines3:DQN", "Discrete", "deep Q-learning with replay and a target network"),

@@ -1,18 +1,64 @@
-"""Tabular worlds as plain arrays, and their exact solution."""
+"""Tabular worlds and agents: exact models, exact solutions, and every way of the book to learn them.
 
+Read them in this order:
+
+    mdp.py              TabularMDP, a world as arrays
+    planning.py         its exact solution, by dynamic programming
+    rules.py            the update rules, each beside its equation
+    q_learning.py       QLearning, DoubleQLearning      then sarsa.py, monte_carlo.py, dyna_q.py
+    learning.py         how a step is learned from; agent.py: what an agent consists of
+    algorithm.py        what makes them SB3 algorithms; policy.py: the table as an SB3 policy
+    engine.py           the loop, compiled; worlds.py and callback_schedule.py: when that may be used
+    prediction.py       the value of a given policy, learned
+    parameter_sweep.py  many seeds and hyperparameters at once
+
+The names below are loaded when they are first used (PEP 562): environments build on ``TabularMDP`` alone.
+"""
+
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from sb3_ext.tabular.mdp import TabularMDP
 
 if TYPE_CHECKING:
+    from sb3_ext.tabular.dyna_q import DynaQ
+    from sb3_ext.tabular.monte_carlo import MonteCarloControl
+    from sb3_ext.tabular.parameter_sweep import Sweep, sweep
     from sb3_ext.tabular.planning import policy_evaluation, value_iteration
+    from sb3_ext.tabular.policy import TabularPolicy
+    from sb3_ext.tabular.q_learning import DoubleQLearning, QLearning
+    from sb3_ext.tabular.sarsa import SARSA, ExpectedSARSA
 
-__all__ = ["TabularMDP", "policy_evaluation", "value_iteration"]
+_NAMES_OF = {
+    "dyna_q": ["DynaQ"],
+    "monte_carlo": ["MonteCarloControl"],
+    "planning": ["policy_evaluation", "value_iteration"],
+    "policy": ["TabularPolicy"],
+    "q_learning": ["DoubleQLearning", "QLearning"],
+    "sarsa": ["SARSA", "ExpectedSARSA"],
+    "parameter_sweep": ["Sweep", "sweep"],
+}
+_HOME_OF = {name: module for module, names in _NAMES_OF.items() for name in names}
+
+__all__ = [
+    "SARSA",
+    "DoubleQLearning",
+    "DynaQ",
+    "ExpectedSARSA",
+    "MonteCarloControl",
+    "QLearning",
+    "Sweep",
+    "TabularMDP",
+    "TabularPolicy",
+    "policy_evaluation",
+    "sweep",
+    "value_iteration",
+]
 
 
-def __getattr__(name: str) -> Any:  # environments build on the data alone: planning is loaded when it is first used
-    if name not in __all__:
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
         raise AttributeError(f"module 'sb3_ext.tabular' has no attribute {name!r}; it has {', '.join(__all__)}")
-    from sb3_ext.tabular import planning
-
-    return getattr(planning, name)
+    value = getattr(import_module(f"sb3_ext.tabular.{_HOME_OF[name]}"), name)
+    globals()[name] = value
+    return value

@@ -21,17 +21,17 @@ ACTION_SPACES = {
 class Idle(gym.Env):
     """Nothing happens here, for any action space."""
 
-    observation_space = spaces.Box(-1, 1, (3,), np.float32)
-
-    def __init__(self, action_space):
+    def __init__(self, action_space, observation_space):
         self.action_space = action_space
+        self.observation_space = observation_space
+        self.nothing = np.zeros(observation_space.shape, observation_space.dtype)
 
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed)
-        return np.zeros(3, np.float32), {}
+        return self.nothing, {}
 
     def step(self, action):
-        return np.zeros(3, np.float32), 0.0, True, False, {}
+        return self.nothing, 0.0, True, False, {}
 
     def action_masks(self):
         return np.ones(5, dtype=bool)
@@ -43,18 +43,19 @@ def test_action_spaces_and_policies_are_as_listed(name):
     assert issubclass(algorithm, BaseAlgorithm)
     small = {"buffer_size": 100} if "buffer_size" in signature(algorithm.__init__).parameters else {}
     policy = next(iter(algorithm.policy_aliases))
+    observations = spaces.Discrete(3) if policy == "TabularPolicy" else spaces.Box(-1, 1, (3,), np.float32)
     taken = set()
     for label, space in ACTION_SPACES.items():
         try:
-            algorithm(policy, Idle(space), device="cpu", **small)
-        except (AssertionError, NotImplementedError):
+            algorithm(policy, Idle(space, observations), device="cpu", **small)
+        except (AssertionError, NotImplementedError, ValueError):
             continue
         taken.add(label)
     assert taken == set(TABLE[name].actions.split(", "))
 
 
 def test_unknown_name_lists_the_choices():
-    with pytest.raises(ValueError, match=r"no algorithm 'reinforc'; choose from reinforce, a2c"):
+    with pytest.raises(ValueError, match=r"no algorithm 'reinforc'; choose from reinforce, q_learning"):
         load("reinforc")
 
 

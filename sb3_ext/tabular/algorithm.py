@@ -1,0 +1,521 @@
+"""What all tabular algorithms share: SB3's interface, two engines that learn the same, files.
+
+A class of its own adds a rule and its parameters, nothing more: see ``q_learning.py`` first. How a step is learned from
+is in ``learning.py``; read on in ``engine.py`` for the two engines and in ``worlds.py`` for when the compiled one may
+be used.
+"""
+
+import io
+import json
+import math
+import pathlib
+import re
+import time
+import warnings
+import zipfile
+from abc import abstractmethod
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+import torch as th
+from gymnasium import spaces
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedule
+from stable_baselines3.common.utils import ConstantSchedule, FloatSchedule, LinearSchedule, safe_mean
+
+from sb3_ext.common import refuse_non_finite
+from sb3_ext.common.exploration import EpsilonGreedy, Exploration
+from sb3_ext.tabular.agent import Memory, Settings, begin_episodes, kept_shapes, make_memory, needed_gigabytes
+from sb3_ext.tabular.callback_schedule import advance, calls_until_due, episodes_until_due, must_see_every_step
+from sb3_ext.tabular.engine import act_all, learn_all, make_ready, play
+from sb3_ext.tabular.policy import TabularPolicy
+from sb3_ext.tabular.worlds import ExactWorld, find_world
+
+Engine = Literal["auto", "step", "compiled"]
+LONGEST_EPISODE = 10_000  # steps; Monte Carlo learns from a longer one in parts
+MOST_GIGABYTES = 8.0
+SECONDS_AT_ONCE = 0.05  # that the compiled engine plays before it lets Python see to an interruption
+_WRITTEN_RATE = re.compile(r"(lin_)?(\d*\.?\d+)(/N(?:\^(\d*\.?\d+))?)?")
+
+
+class TabularAlgorithm(BaseAlgorithm):
+    """The base of the tabular algorithms; parameters not listed are those of every SB3 algorithm.
+
+    Args:
+        policy: "TabularPolicy".
+        env: Environment, VecEnv or id; Discrete observations and actions.
+        learning_rate: The step size alpha: a number, a schedule of the remaining progress (``LinearSchedule`` is
+            compiled, another callable needs the step engine), or written: "lin_0.5" (from 0.5 to 0 over the training),
+            "1/N" (an average over all visits of the pair), "lin_1/N^0.5" (both, with another power).
+        gamma: Discount, from 0 to 1; 1 for tasks whose episodes end.
+        exploration: An ``EpsilonGreedy``, ``Boltzmann`` or ``UCB``, or a number: a constant epsilon.
+        initial_value: Q(s, a) before anything is learned. The default is optimistic where a success is worth 1 and
+            every step costs: what was not tried yet looks good (section 2.6). The book's is 0.
+        engine: "compiled" plays in the environments' place, a hundred times faster, where they are nothing but a
+            transition table (``worlds.py``); "step" steps them; "auto" compiles where it can. Both learn the same
+            table, bit for bit, and give callbacks, monitors and the logger the same.
+        device: Not used: tables stay on the CPU.
+
+    With several environments, each step's transitions are learned from one after the other, so that a pair that occurs
+    twice counts twice. A truncated episode is bootstrapped from the state that it reached; a terminated one has no
+    future.
+
+    Logs, beside SB3's ``rollout/`` and ``time/``, every ``log_interval`` episodes: ``rollout/exploration_rate``
+    (epsilon, temperature or c), ``train/learning_rate`` (before any division by visits), ``train/td_error`` (mean of
+    |target - estimate| since the last log).
+
+    Raises:
+        ValueError: For spaces that are not Discrete, a table too large for memory, or a parameter out of range; while
+            learning, for a reward that is not finite, or for gamma=1 where no episode can end.
+    """
+
+    policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {"TabularPolicy": TabularPolicy}
+    policy: TabularPolicy
+    observation_space: spaces.Discrete
+    action_space: spaces.Discrete
+
+    def __init__(
+        self,
+        policy: str | type[TabularPolicy],
+        env: GymEnv | str | None,
+        learning_rate: float | Schedule | str = "lin_1/N^0.5",
+        gamma: float = 0.99,
+        exploration: Exploration | float = EpsilonGreedy(0.5, 0.02),  # noqa: B008  (it is frozen)
+        initial_value: float = 1.0,
+        engine: Engine = "auto",
+        stats_window_size: int = 100,
+        tensorboard_log: str | None = None,
+        policy_kwargs: dict[str, Any] | None = None,
+        verbose: int = 0,
+        seed: int | None = None,
+        device: th.device | str = "auto",
+        _init_setup_model: bool = True,
+    ) -> None:
+        del device
+        super().__init__(
+            policy,
+            env,
+            learning_rate,  # type: ignore[arg-type]  # "1/N" as well
+            policy_kwargs=policy_kwargs,
+            stats_window_size=stats_window_size,
+            tensorboard_log=tensorboard_log,
+            verbose=verbose,
+            device="cpu",
+            support_multi_env=True,
+            seed=seed,
+        )
+        self.algorithm = type(self).__name__  # in saved files, to recognise them by
+        self.gamma = gamma
+        self.exploration = exploration
+        self.initial_value = initial_value
+        self.engine = engine
+        self._memory: Memory | None = None
+        if _init_setup_model:
+            self._setup_model()
+
+    @abstractmethod
+    def _rule(self) -> dict[str, Any]:
+        """What the class adds to ``Settings``, by name."""
+
+    def _setup_model(self) -> None:
+        self._check_spaces()
+        if not isinstance(self.exploration, Exploration):
+            self.exploration = EpsilonGreedy(self.exploration)
+        self._check_parameters()
+        self.settings = self._make_settings()
+        needed = needed_gigabytes(self.settings, int(self.observation_space.n), int(self.action_space.n), self.n_envs)
+        if needed > MOST_GIGABYTES:
+            raise ValueError(
+                f"{self.algorithm} needs {needed:,.1f} GB for {self.observation_space.n:,} states x "
+                f"{self.action_space.n} actions (at most {MOST_GIGABYTES:g} are taken); make the states fewer, for "
+                "example with coarser bins in sb3_ext.envs.DiscretizeObservation"
+            )
+        self.set_random_seed(self.seed)
+        shapes = kept_shapes(self.settings, int(self.observation_space.n), int(self.action_space.n))
+        self.policy = self.policy_class(  # type: ignore[assignment]
+            self.observation_space, self.action_space, None, shapes=shapes, initial_value=self.initial_value,
+            exploration=self.exploration, seed=self.seed, **self.policy_kwargs,
+        )  # fmt: skip
+        self._memory = None
+
+    def _check_spaces(self) -> None:
+        for name, way_out in (
+            (
+                "observation_space",
+                "wrap the env in sb3_ext.envs.DiscretizeObservation (Box) or FlattenDiscrete (the rest)",
+            ),
+            ("action_space", "choose an environment with a finite number of actions"),
+        ):
+            space = getattr(self, name)
+            if not isinstance(space, spaces.Discrete):
+                raise ValueError(f"{self.algorithm} needs a Discrete {name.replace('_', ' ')}, got {space}; {way_out}")
+
+    def _check_parameters(self) -> None:
+        if not 0 <= self.gamma <= 1:
+            raise ValueError(f"gamma must lie in [0, 1], got {self.gamma}")
+        if not math.isfinite(self.initial_value):
+            raise ValueError(f"initial_value must be finite, got {self.initial_value}")
+        if self.engine not in ("auto", "step", "compiled"):
+            raise ValueError(f"engine must be 'auto', 'step' or 'compiled', got {self.engine!r}")
+
+    def _make_settings(self) -> Settings:
+        schedule, power = read_learning_rate(self.learning_rate)
+        assert isinstance(self.exploration, Exploration)
+        return Settings(
+            gamma=float(self.gamma),
+            learning_rate=schedule or (0.0, 0.0, 1.0),  # of a callable: filled in at each step
+            visit_power=power,
+            exploration=self.exploration.kind,
+            exploration_number=self.exploration.schedule,
+            **self._rule(),
+        )
+
+    # ---- Learning ---------------------------------------------------------------------------------------------------
+
+    def learn(
+        self,
+        total_timesteps: int,
+        callback: MaybeCallback = None,
+        log_interval: int = 100,
+        tb_log_name: str | None = None,
+        reset_num_timesteps: bool = True,
+        progress_bar: bool = False,
+    ) -> Self:
+        """Trains for at least ``total_timesteps`` steps, all environments together; see SB3's ``learn``.
+
+        Args:
+            total_timesteps: Environment steps.
+            callback: As in SB3. With ``engine="auto"``, one that must see every step chooses the step engine.
+            log_interval: Episodes between logs; 0 or None for none.
+            tb_log_name: Name of the run in TensorBoard; by default the class's.
+            reset_num_timesteps: Whether to count steps and go through schedules anew.
+            progress_bar: Whether to show one.
+
+        Raises:
+            ValueError: If ``total_timesteps`` is negative, if ``engine="compiled"`` cannot be used, or for what the
+                class names.
+        """
+        if not total_timesteps >= 0:
+            raise ValueError(f"total_timesteps must be 0 or more, got {total_timesteps}")
+        goes_on = self._memory is not None and not reset_num_timesteps and self._last_obs is not None
+        steps_before = self.num_timesteps
+        total_timesteps, callback = self._setup_learn(
+            total_timesteps, callback, reset_num_timesteps, tb_log_name or self.algorithm, progress_bar
+        )
+        assert isinstance(callback, BaseCallback)
+        memory = self._prepare_memory(total_timesteps, steps_before, goes_on)
+        world = self._choose_engine(callback)
+        make_ready(self.settings, memory, world.world if isinstance(world, ExactWorld) else None)
+        callback.on_training_start(locals(), globals())
+        if isinstance(world, ExactWorld):
+            self._learn_compiled(world, memory, callback, total_timesteps, log_interval)
+        else:
+            self._learn_by_steps(memory, callback, total_timesteps, log_interval)
+        callback.on_training_end()
+        return self
+
+    def _prepare_memory(self, total_timesteps: int, steps_before: int, goes_on: bool) -> Memory:
+        """The arrays that learning works on: the policy's own, and those that last as long as this object."""
+        kept = self.policy.arrays()
+        if self._memory is None or len(self._memory.next_action) != self.n_envs:
+            self._memory = make_memory(self.settings, kept, self.n_envs, self.seed, LONGEST_EPISODE)
+        self._memory = memory = self._memory._replace(**kept)
+        if not goes_on:
+            begin_episodes(memory)
+        if len(memory.last_tried):
+            memory.last_tried[:] += self.num_timesteps - steps_before  # the clock may be set back
+        memory.clock[:] = self.num_timesteps, max(total_timesteps, 1)
+        memory.errors[:] = 0
+        return memory
+
+    def _choose_engine(self, callback: BaseCallback) -> ExactWorld | str:
+        """The world to play in the environments' place, or why they must be stepped."""
+        assert self.env is not None
+        world = find_world(self.env)
+        if self.gamma == 1 and isinstance(world, ExactWorld) and not world.mdp.terminated.any():
+            raise ValueError("gamma=1 needs episodes that end, and none can end in this environment; take gamma < 1")
+        reason = world if isinstance(world, str) else None
+        if read_learning_rate(self.learning_rate)[0] is None:
+            reason = "learning_rate is a function that only Python can call; SB3's LinearSchedule can be compiled"
+        awake = must_see_every_step(callback)
+        if reason is None and awake is not None:
+            reason = f"the callback {awake} must see every step"
+            if self.engine == "auto":
+                warnings.warn(f'engine="auto" takes the slower step engine: {reason}', stacklevel=3)
+        if self.engine == "step":
+            reason = "it was asked for"
+        if reason is None:
+            assert isinstance(world, ExactWorld)
+            return world
+        if self.engine == "compiled":
+            raise ValueError(f'engine="compiled" cannot be used: {reason}; take engine="auto" or "step"')
+        if self.verbose >= 1:
+            print(f"Step engine: {reason}")
+        return reason
+
+    def _learn_by_steps(self, memory: Memory, callback: BaseCallback, total_timesteps: int, log_interval: int) -> None:
+        """The step engine: any environment, one call of ``env.step`` after the other."""
+        env, n_envs = self.env, self.n_envs
+        assert env is not None
+        settings, first_action = self.settings, int(self.action_space.start)
+        rate: Any = None if read_learning_rate(self.learning_rate)[0] else FloatSchedule(self.learning_rate)
+        states, actions = self._states_of(self._last_obs), np.zeros(n_envs, np.int64)
+        nowhere = np.zeros(n_envs, np.bool_)
+        while self.num_timesteps < total_timesteps:
+            callback.on_rollout_start()
+            if rate is not None:
+                settings = settings._replace(learning_rate=(rate(self._current_progress_remaining),) * 2 + (1.0,))
+            act_all(settings, memory, states, actions)
+            new_obs, rewards, dones, infos = env.step(actions + first_action)
+            next_states = reached = self._states_of(new_obs)
+            terminated = truncated = nowhere
+            if dones.any():
+                reached, terminated, truncated = self._ends(next_states, dones, infos)
+            wrong = learn_all(settings, memory, states, actions, rewards, reached, terminated, truncated)
+            if wrong >= 0:
+                refuse_non_finite("reward", rewards)
+            states, self._last_obs, self._last_episode_starts = next_states, new_obs, dones  # type: ignore[assignment]
+            self.num_timesteps += n_envs
+            self._update_current_progress_remaining(self.num_timesteps, total_timesteps)
+            callback.update_locals(locals())
+            if not callback.on_step():
+                return
+            if dones.any():
+                self._update_info_buffer(infos, dones)
+                self._count_episodes(int(dones.sum()), log_interval)
+            callback.on_rollout_end()
+
+    def _states_of(self, observations: Any) -> npt.NDArray[np.int64]:
+        """States counted from 0, [n_envs], a copy."""
+        return np.array(observations, dtype=np.int64) - int(self.observation_space.start)
+
+    def _ends(self, next_states: npt.NDArray[np.int64], dones: npt.NDArray[np.bool_], infos: list[dict[str, Any]]):
+        """The states reached, before any reset, and how the episodes that are over ended."""
+        reached, truncated = next_states.copy(), np.zeros_like(dones)
+        for env in np.flatnonzero(dones):
+            truncated[env] = infos[env].get("TimeLimit.truncated", False)
+            reached[env] = infos[env]["terminal_observation"] - int(self.observation_space.start)
+        return reached, dones & ~truncated, truncated
+
+    def _learn_compiled(
+        self, world: ExactWorld, memory: Memory, callback: BaseCallback, total_timesteps: int, log_interval: int
+    ) -> None:
+        """The compiled engine: plays until the next step at which somebody has to see something."""
+        n_envs, env = self.n_envs, self.env
+        assert env is not None
+        world.read()
+        arrays, n_at_once = world.world, 10_000
+        logs = bool(log_interval and self.logger.output_formats)
+        try:
+            while self.num_timesteps < total_timesteps:
+                due = calls_until_due(callback)
+                n_calls = int(min(due, n_at_once, -(-(total_timesteps - self.num_timesteps) // n_envs)))
+                until_log = log_interval - self._episode_num % log_interval if logs else math.inf
+                max_finished = int(min(until_log, episodes_until_due(callback), 2**62))
+                started = time.perf_counter()
+                n_calls = play(self.settings, memory, arrays, n_calls, max_finished)
+                n_at_once = _adapted(n_at_once, n_calls, time.perf_counter() - started)
+                self.num_timesteps += n_calls * n_envs
+                self._update_current_progress_remaining(self.num_timesteps, total_timesteps)
+                new_obs, rewards, dones = arrays.states.copy(), arrays.rewards.copy(), arrays.dones.copy()
+                self._last_obs, self._last_episode_starts = new_obs, dones
+                world.record_episodes(n_calls)
+                count = int(arrays.n_finished[0])
+                latest = np.flatnonzero(arrays.finished_call[:count] == n_calls - 1)
+                self._take_in(world, range(count - len(latest)))
+                self._count_episodes(count - len(latest), log_interval, logs=False)
+                advance(callback, n_calls - 1, count - len(latest))
+                if due <= n_calls or count >= max_finished:
+                    world.write()
+                actions, infos = arrays.actions.copy(), world.infos(latest)
+                callback.update_locals(locals())
+                if not callback.on_step():
+                    return
+                self._update_info_buffer(infos, dones)
+                self._count_episodes(len(latest), log_interval, logs)
+        finally:
+            world.write()
+
+    def _take_in(self, world: ExactWorld, places: range) -> None:
+        """Puts finished episodes into the buffers that means are logged from, but for those that would fall out."""
+        assert self.ep_info_buffer is not None
+        assert self.ep_success_buffer is not None
+        for place in places[-self._stats_window_size :]:
+            if (episode := world.episode(place)) is not None:
+                self.ep_info_buffer.append(episode)
+            if world.base.successes is not None:
+                self.ep_success_buffer.append(world._is_success(place))
+
+    def _count_episodes(self, n_episodes: int, log_interval: int, logs: bool = True) -> None:
+        """Counts finished episodes, and logs at every ``log_interval``-th."""
+        for _ in range(n_episodes if logs and log_interval else 0):
+            self._episode_num += 1
+            if self._episode_num % log_interval == 0:
+                self.dump_logs()
+        if not (logs and log_interval):
+            self._episode_num += n_episodes
+
+    def dump_logs(self) -> None:
+        """Writes the log."""
+        assert self.ep_info_buffer is not None
+        assert self._memory is not None
+        seconds = max((time.time_ns() - self.start_time) / 1e9, 1e-9)
+        record = self.logger.record
+        record("time/episodes", self._episode_num, exclude="tensorboard")
+        if len(self.ep_info_buffer) > 0:
+            record("rollout/ep_rew_mean", safe_mean([episode["r"] for episode in self.ep_info_buffer]))
+            record("rollout/ep_len_mean", safe_mean([episode["l"] for episode in self.ep_info_buffer]))
+        if self.ep_success_buffer:
+            record("rollout/success_rate", safe_mean(self.ep_success_buffer))
+        assert isinstance(self.exploration, Exploration)
+        progress = 1 - self._current_progress_remaining
+        record("rollout/exploration_rate", self.exploration.value(progress))
+        record("train/learning_rate", self._learning_rate_at(progress))
+        total_error, n_errors = self._memory.errors
+        if n_errors > 0:
+            record("train/td_error", total_error / n_errors)
+        self._memory.errors[:] = 0
+        record("time/fps", int((self.num_timesteps - self._num_timesteps_at_start) / seconds))
+        record("time/time_elapsed", int(seconds), exclude="tensorboard")
+        record("time/total_timesteps", self.num_timesteps, exclude="tensorboard")
+        self.logger.dump(step=self.num_timesteps)
+
+    def _learning_rate_at(self, progress: float) -> float:
+        schedule, _ = read_learning_rate(self.learning_rate)
+        if schedule is None:
+            return FloatSchedule(self.learning_rate)(1 - progress)
+        return LinearSchedule(*schedule)(1 - progress)
+
+    # ---- Files ------------------------------------------------------------------------------------------------------
+
+    def _excluded_save_params(self) -> list[str]:
+        return [*super()._excluded_save_params(), "_memory", "settings"]
+
+    @classmethod
+    def load(cls, path: str | pathlib.Path | io.BufferedIOBase, *args: Any, **kwargs: Any) -> Self:
+        """Loads a saved model; see SB3's ``load``. Before anything of it is run, the file is looked at.
+
+        Raises:
+            ValueError: If the file is no model of this class.
+            FileNotFoundError: If there is none.
+        """
+        _check_file(path, cls.__name__)
+        return super().load(path, *args, **kwargs)
+
+    def save_table(self, path: str | pathlib.Path) -> None:
+        """Writes the table and the visits as a plain ``.npz`` file, for other programs too (arrays, nothing to run).
+
+        It holds ``format``, ``algorithm``, and whatever of ``q_tables`` [n_tables, S, A], ``visits``, ``clock`` and
+        Dyna's model the policy keeps.
+        """
+        contents: dict[str, Any] = {"format": TABLE_FORMAT, "algorithm": self.algorithm, **self.policy.arrays()}
+        np.savez(path, **contents)
+
+    def load_table(self, path: str | pathlib.Path) -> None:
+        """Reads into this model what ``save_table`` wrote; no pickle is run.
+
+        Raises:
+            ValueError: If the file is not one of ours, or its table has another shape.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                found = {name: file[name] for name in file.files}
+        except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
+            if isinstance(error, FileNotFoundError):
+                raise
+            raise ValueError(f"{path} is not a table that sb3_ext wrote: {error}") from error
+        if str(found.get("format")) != TABLE_FORMAT:
+            raise ValueError(f"{path} is not a table that sb3_ext wrote: it has {sorted(found)}")
+        for name, array in self.policy.arrays().items():
+            there = found.get(name)
+            if there is None or there.shape != array.shape:
+                shape = "none" if there is None else list(there.shape)
+                raise ValueError(
+                    f"{path}: {name} has the shape {shape}, this {self.algorithm} needs {list(array.shape)}"
+                )
+            array[:] = there
+
+
+TABLE_FORMAT = "sb3_ext table 1"
+
+
+def read_learning_rate(value: float | Schedule | str) -> tuple[tuple[float, float, float] | None, float]:
+    """What ``learning_rate`` says: a linear schedule (start, end, fraction), and the power of the visits it is divided
+    by.
+
+    Returns:
+        The schedule, None for a callable that only Python can call; and the power, 0 for none.
+
+    Raises:
+        ValueError: If it says nothing, or a rate lies outside [0, 1].
+
+    Example:
+        >>> read_learning_rate(0.1), read_learning_rate("0.5/N^0.8")
+        (((0.1, 0.1, 1.0), 0.0), ((0.5, 0.5, 1.0), 0.8))
+    """
+    power = 0.0
+    if isinstance(value, str):
+        written = _WRITTEN_RATE.fullmatch(value.replace(" ", ""))
+        if written is None:
+            raise ValueError(
+                f'learning_rate must be a number, a schedule or like "1/N" or "lin_0.5/N^0.8", got {value!r}'
+            )
+        linear, number, per_visit, exponent = written.groups()
+        power = float(exponent or 1) if per_visit else 0.0
+        value = LinearSchedule(float(number), 0.0, 1.0) if linear else float(number)
+    if isinstance(value, FloatSchedule):
+        value = value.value_schedule
+    if isinstance(value, ConstantSchedule):
+        value = value.val
+    if isinstance(value, LinearSchedule):
+        schedule = float(value.start), float(value.end), float(value.end_fraction)
+    elif callable(value):
+        return None, 0.0
+    else:
+        schedule = float(value), float(value), 1.0
+    if not (0 <= schedule[0] <= 1 and 0 <= schedule[1] <= 1 and schedule[2] > 0):
+        raise ValueError(f"learning_rate must lie in [0, 1], got {value}")
+    return schedule, power
+
+
+def trace_settings(lambda_: float, traces: str) -> dict[str, Any]:
+    """The part of ``Settings`` that is about eligibility traces, checked."""
+    if not 0 <= lambda_ <= 1:
+        raise ValueError(f"lambda_ must lie in [0, 1], got {lambda_}")
+    if traces not in ("accumulating", "replacing"):
+        raise ValueError(f"traces must be 'accumulating' or 'replacing', got {traces!r}")
+    return {"lambda_": float(lambda_), "replacing": traces == "replacing"}
+
+
+def whole_number(name: str, value: int, at_least: int) -> int:
+    """A checked count."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < at_least:
+        raise ValueError(f"{name} must be a whole number, at least {at_least}, got {value}")
+    return int(value)
+
+
+def _adapted(n_at_once: int, n_calls: int, seconds: float) -> int:
+    """Calls that take about ``SECONDS_AT_ONCE``, after some took so long; at most twice as many as before."""
+    if n_calls < n_at_once and seconds < SECONDS_AT_ONCE:
+        return n_at_once
+    return max(int(n_at_once * min(2.0, SECONDS_AT_ONCE / max(seconds, 1e-9))), 100)
+
+
+def _check_file(path: Any, class_name: str) -> None:
+    """Raises unless a file says that it is a model of a class. It is plain text that says so; nothing is unpickled."""
+    if isinstance(path, str | pathlib.Path):
+        path = pathlib.Path(path)
+        path = path if path.exists() else path.with_name(path.name + ".zip")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            found = json.loads(archive.read("data")).get("algorithm")
+    except (zipfile.BadZipFile, KeyError, ValueError, AttributeError) as error:
+        raise ValueError(f"{path} is not a model that {class_name} saved: {error}") from error
+    finally:
+        if hasattr(path, "seek"):
+            path.seek(0)
+    if found != class_name:
+        raise ValueError(f"{path} is not a model that {class_name} saved: it is {found or 'of another library'}")
