@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from sb3_ext.envs.tabular_env import TabularEnv
     from sb3_ext.envs.textbook.baird import Baird
     from sb3_ext.envs.textbook.bandits import Bandit, play_testbed
+    from sb3_ext.envs.textbook.blackjack import Blackjack
     from sb3_ext.envs.textbook.car_rental import CarRental
     from sb3_ext.envs.textbook.gambler import Gambler
     from sb3_ext.envs.textbook.maximization_bias import MaximizationBias
@@ -69,6 +70,7 @@ _NAMES_OF = {
     "tabular_env": ["TabularEnv"],
     "textbook.baird": ["Baird"],
     "textbook.bandits": ["Bandit", "play_testbed"],
+    "textbook.blackjack": ["Blackjack"],
     "textbook.car_rental": ["CarRental"],
     "textbook.gambler": ["Gambler"],
     "textbook.maximization_bias": ["MaximizationBias"],
@@ -99,6 +101,7 @@ __all__ = [
     "RND",
     "Baird",
     "Bandit",
+    "Blackjack",
     "CarRental",
     "CountBonus",
     "Curriculum",
@@ -160,6 +163,7 @@ _TEXTBOOK: dict[str, tuple[str, int | None, dict[str, Any]]] = {
     "Baird": ("textbook.baird:Baird", 1000, {}),
     "Bandit": ("textbook.bandits:Bandit", None, {}),
     "BanditStream": ("textbook.bandits:Bandit", 1000, {"endless": True}),
+    "Blackjack": ("textbook.blackjack:Blackjack", None, {}),
     "CarRental": ("textbook.car_rental:CarRental", 100, {}),
     "Gambler": ("textbook.gambler:Gambler", None, {}),
     "MaximizationBias": ("textbook.maximization_bias:MaximizationBias", None, {}),

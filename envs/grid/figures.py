@@ -39,6 +39,7 @@ from sb3_ext.envs.grid.symbols import (
     font_of_size,
     kinds_of_cells,
 )
+from sb3_ext.envs.grid.triangles import SMALLEST_PIECE_NUMBER, draw_pieces, write_numbers
 
 MOVES: dict[int, tuple[Cell, ...]] = {n: tuple((int(r), int(c)) for r, c in ALL_MOVES[:n]) for n in (4, 8)}
 MOVES |= {n + 1: (*MOVES[n], (0, 0)) for n in (4, 8)}
@@ -46,10 +47,12 @@ MOVES |= {n + 1: (*MOVES[n], (0, 0)) for n in (4, 8)}
 
 
 @lru_cache(maxsize=1024)
-def _arrows(strengths: tuple[float, ...], moves: tuple[Cell, ...], size: int, color: str) -> Image.Image:
+def _arrows(
+    strengths: tuple[float, ...], moves: tuple[Cell, ...], size: int, color: str, from_centre: bool = False
+) -> Image.Image:
     """Transparent picture [size, size] of a policy in one state: the longer the arrow, the likelier the move.
 
-    A single arrow lies across the centre; several start from it. A move that stays in place is a disc.
+    A single arrow lies across the centre, or starts from it as several do. A move that stays in place is a disc.
     """
     pen = Pen(size)
     chosen = [(move, strength) for move, strength in zip(moves, strengths, strict=True) if strength > 0]
@@ -57,8 +60,9 @@ def _arrows(strengths: tuple[float, ...], moves: tuple[Cell, ...], size: int, co
         if move == (0, 0):
             pen.ellipse(0.5, 0.5, 0.05 + 0.05 * strength, 0.05 + 0.05 * strength, color)
             continue
-        tail, tip = (-0.34, 0.36) if len(chosen) == 1 else (0.0, 0.12 + 0.3 * strength)
-        width = 0.1 if len(chosen) == 1 else 0.04 + 0.045 * strength
+        across = len(chosen) == 1 and not from_centre
+        tail, tip = (-0.34, 0.36) if across else (0.0, 0.12 + 0.3 * strength)
+        width = 0.1 if across else 0.04 + 0.045 * strength
         pen.polygon([(0.5 + x, 0.5 + y) for x, y in arrow_polygon(move, tail, tip, width)], color)
     return pen.finish()
 
@@ -135,7 +139,7 @@ def arrow_strengths(
 class _ColorScale:
     """Numbers by cell, and how they become colours."""
 
-    amounts: npt.NDArray[np.float64]  # [layers, height, width]
+    amounts: npt.NDArray[np.float64]  # [layers, height, width], or [layers, height, width, A] for triangles
     low: float
     high: float
     label: str
@@ -190,8 +194,14 @@ def color_scale(
     q_table: npt.ArrayLike | None,
     visits: npt.ArrayLike | None,
     limits: tuple[float, float] | None,
+    triangles: bool = False,
 ) -> _ColorScale | None:
-    """The numbers to colour cells by: visits, else values, else the best action values; None if none are given."""
+    """The numbers to colour cells by: visits, else values, else the best action values (all of them, for triangles);
+    None if none are given.
+    """
+    _check_map(grid)
+    if triangles and (q_table is None or values is not None or visits is not None):
+        raise ValueError("triangles=True colours cells by a q_table alone: give one, and neither values nor visits")
     if visits is not None:
         amounts, label = _by_cell("visits", np.asarray(visits, dtype=np.float64), grid), "visits"
     elif values is not None:
@@ -199,15 +209,26 @@ def color_scale(
     elif q_table is not None:
         array = np.asarray(q_table, dtype=np.float64)
         by_cell = _by_cell("q_table", array, grid, _actions_of("q_table", array))
-        known = np.where(np.isnan(by_cell), -np.inf, by_cell).max(axis=-1)
-        amounts, label = np.where(np.isnan(by_cell).all(axis=-1), np.nan, known), "max Q"
+        amounts, label = (by_cell, "Q") if triangles else (_best_of(by_cell), "max Q")
     else:
         return None
-    seen = amounts[_to_color(grid, amounts) & np.isfinite(amounts)]
+    shown = _to_color(grid, _best_of(amounts))[..., None] if triangles else _to_color(grid, amounts)
+    seen = amounts[shown & np.isfinite(amounts)]
     low, high = limits or ((float(seen.min()), float(seen.max())) if len(seen) else (0.0, 0.0))
     if label == "visits":
         return _ColorScale(amounts, max(low, 1.0), max(high, 1.0), label, decimals=0)
     return _ColorScale(amounts, low, high, label, _decimals(max(abs(low), abs(high)), seen if limits is None else None))
+
+
+def _best_of(q_values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """The best value over the last axis; NaN where nothing is known."""
+    known = np.where(np.isnan(q_values), -np.inf, q_values).max(axis=-1)
+    return np.where(np.isnan(q_values).all(axis=-1), np.nan, known)
+
+
+def _check_map(grid: Any) -> None:
+    if not isinstance(grid, GridMap):
+        raise ValueError(f"a figure needs a GridMap (env.unwrapped.grid_map), got {grid!r}")
 
 
 def _decimals(largest: float, numbers: npt.NDArray[np.float64] | None) -> int:
@@ -257,6 +278,8 @@ def _draw_layer(
     kinds, index = kinds_of_cells(grid, size)
     picture = paste_tiles(kinds, index, size)
     amounts = np.full(grid.shape, np.nan) if scale is None else scale.amounts[layer % len(scale.amounts)]
+    q_values = amounts if amounts.ndim == 3 else None
+    amounts = amounts if q_values is None else _best_of(q_values)
     shown = _to_color(grid, amounts)
     colors = np.broadcast_to(np.array(ImageColor.getrgb(FLOOR), dtype=np.uint8), (*grid.shape, 3))
     colors = colors if scale is None else scale.colors(amounts)
@@ -275,6 +298,11 @@ def _draw_layer(
         strengths = None if arrows is None else tuple(arrows[row, column].tolist())
         number = None if scale is None or size < SMALLEST_NUMBER else scale.text(amounts[row, column])
         corner = (column * size, row * size)
+        if scale is not None and q_values is not None:
+            _draw_triangles(
+                image, corner, size, symbols, scale, q_values[row, column], strengths, agent == (row, column)
+            )
+            continue
         _draw_cell(image, corner, size, symbols, colors[row, column], number, strengths, agent == (row, column))
     if agent is not None and not shown[agent]:
         tile = tile_picture(kinds[index[agent]], size, agent=True)
@@ -293,16 +321,13 @@ def _draw_cell(
     agent: bool,
 ) -> None:
     """Draws into a coloured cell: badges, the agent, the arrows above it, and the number below."""
-    (x, y), badge = corner, round(0.24 * size)
+    x, y = corner
     crowded = agent or strengths is not None
     middle = size if number is None or not crowded else round(0.84 * size)  # the number keeps some room to itself
     place = (x + (size - middle) // 2, y)
     if agent:
         image.paste(disc := _agent_disc(middle), place, disc)
-    edge = size // 40
-    lefts = (edge, size - badge - edge - 1, edge + badge)  # in the two corners, so that an arrow fits between
-    for left, symbol in zip(lefts, symbols if size >= 20 else (), strict=False):
-        image.paste(plate := _badge(symbol, badge), (x + left, y + edge), plate)
+    _paste_badges(image, corner, size, symbols)
     if strengths is not None:
         ink = INK if agent else _ink_on(color)
         image.paste(drawn := _arrows(strengths, MOVES[len(strengths)], middle, ink), place, drawn)
@@ -310,6 +335,39 @@ def _draw_cell(
         below = (x + size / 2, y + size * (0.88 if crowded else 0.53))
         font = font_of_size(round(size * (0.18 if crowded else 0.23)))
         ImageDraw.Draw(image).text(below, number, fill=_ink_on(color), font=font, anchor="mm")
+
+
+def _paste_badges(image: Image.Image, corner: tuple[int, int], size: int, symbols: Iterable[Symbol]) -> None:
+    badge, edge = round(0.24 * size), size // 40
+    lefts = (edge, size - badge - edge - 1, edge + badge)  # in the two corners, so that an arrow fits between
+    for left, symbol in zip(lefts, symbols if size >= 20 else (), strict=False):
+        image.paste(plate := _badge(symbol, badge), (corner[0] + left, corner[1] + edge), plate)
+
+
+def _draw_triangles(
+    image: Image.Image,
+    corner: tuple[int, int],
+    size: int,
+    symbols: Iterable[Symbol],
+    scale: _ColorScale,
+    q_values: npt.NDArray[np.float64],
+    strengths: tuple[float, ...] | None,
+    agent: bool,
+) -> None:
+    """Draws a cell in pieces, one for each action's value [A]: with the numbers if there is room, else with arrows."""
+    moves, colors = MOVES[len(q_values)], scale.colors(q_values)
+    draw_pieces(image, corner, size, moves, colors)
+    if agent:
+        disc, aside = _agent_disc(size // 3), (size - size // 3) // 2
+        image.paste(disc, (corner[0] + aside, corner[1] + aside), disc)
+    _paste_badges(image, corner, size, symbols)
+    if strengths is not None:
+        ink = _ink_on(colors[int(np.argmax(strengths))])
+        image.paste(drawn := _arrows(strengths, moves, size, ink, from_centre=True), corner, drawn)
+        return
+    best = greedy_strengths(q_values) > 0
+    texts, inks = [scale.text(value) for value in q_values.tolist()], [_ink_on(color) for color in colors]
+    write_numbers(image, corner, size, moves, texts, inks, best.tolist())
 
 
 @lru_cache(maxsize=8)
@@ -375,6 +433,7 @@ def render_policy(
     title: str | None = None,
     limits: tuple[float, float] | None = None,
     cell_size: int | None = None,
+    triangles: bool = False,
 ) -> Frame:
     """Draws what an agent has learned over the map: colours, numbers where they can be read, and arrows.
 
@@ -383,6 +442,10 @@ def render_policy(
     as they are likely where ``policy`` gives probabilities. NaN is drawn grey. Goals and holes, where nothing is left
     to decide, keep their looks as long as their value is 0 or NaN. On a map with a key, tables of
     2 * height * width states give two pictures side by side.
+
+    With ``triangles`` all of ``q_table`` is seen: each cell is cut into pieces, one for each action, which point where
+    it leads and have the colour of its value. Their numbers (the best ones bold and underlined) take the place of the
+    greedy arrows where cells are large enough and there are four directions.
 
     Args:
         grid: the map.
@@ -396,6 +459,8 @@ def render_policy(
         title: text above the picture.
         limits: values at the two ends of the colour bar; by default the lowest and the highest in the picture.
         cell_size: pixels of a cell; by default as many as make a picture of about 1000 pixels, from 1 to 140.
+        triangles: whether to colour cells by all action values of ``q_table``, which is then needed, and neither
+            ``values`` nor ``visits``.
 
     Returns:
         uint8 [picture height, picture width, 3].
@@ -405,10 +470,13 @@ def render_policy(
     """
     if values is None and q_table is None and policy is None and visits is None:
         raise ValueError("nothing to draw: give render_policy values, q_table, policy or visits")
-    scale = color_scale(grid, values, q_table, visits, limits)
+    scale = color_scale(grid, values, q_table, visits, limits, triangles)
     strengths = arrow_strengths(grid, q_table, policy)
     n_layers = max(1 if scale is None else len(scale.amounts), 1 if strengths is None else len(strengths))
     size = cell_size or fitting_cell_size(grid, 1000 if n_layers == 1 else 640, largest=140)
+    four_directions = strengths is not None and strengths.shape[-1] in (4, 5)
+    if triangles and policy is None and size >= SMALLEST_PIECE_NUMBER and four_directions:
+        strengths = None  # the numbers say it
     agent = None if agent is None else cell_inside(grid.shape, agent)
     layers = []
     for layer in range(n_layers):

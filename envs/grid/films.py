@@ -135,6 +135,7 @@ def animate_learning(
     limits: tuple[float, float] | None = None,
     cell_size: int | None = None,
     frames_per_second: float = 4.0,
+    triangles: bool = False,
 ) -> Path:
     """Writes a film of learning: one figure of ``render_policy`` after the other, with the same colours throughout.
 
@@ -149,6 +150,7 @@ def animate_learning(
         limits: values at the two ends of the colour bar; by default the lowest and the highest in all T.
         cell_size: pixels of a cell, as in ``render_policy``.
         frames_per_second: playing speed.
+        triangles: whether to show all action values, as in ``render_policy``.
 
     Returns:
         The path.
@@ -165,8 +167,12 @@ def animate_learning(
         dict(zip(series, moment, strict=True)) for moment in zip(*series.values(), strict=True)
     ]
     if limits is None:
-        scales = [color_scale(grid, m.get("values"), m.get("q_table"), m.get("visits"), None) for m in moments]
+        scales = [
+            color_scale(grid, m.get("values"), m.get("q_table"), m.get("visits"), None, triangles) for m in moments
+        ]
         ends = [(scale.low, scale.high) for scale in scales if scale is not None]
         limits = (min(low for low, _ in ends), max(high for _, high in ends)) if ends else None
-    frames = (render_policy(grid, **moment, limits=limits, cell_size=cell_size) for moment in moments)
+    frames = (
+        render_policy(grid, **moment, limits=limits, cell_size=cell_size, triangles=triangles) for moment in moments
+    )
     return save_animation(path, frames, frames_per_second)

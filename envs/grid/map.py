@@ -230,7 +230,9 @@ def random_map(size: int | tuple[int, int], n_obstacles: int, seed: int | np.ran
         S..#
         ...G
     """
-    height, width = (size, size) if isinstance(size, int) else size
+    height, width = _side_lengths(size)
+    if not isinstance(n_obstacles, int | np.integer):
+        raise ValueError(f"the number of obstacles must be a whole number, got {n_obstacles!r}")
     if height < 1 or width < 1 or height * width < 2:
         raise ValueError(f"a map needs at least two cells, got size={size}")
     room = height * width - (height + width - 1)
@@ -250,6 +252,14 @@ def random_map(size: int | tuple[int, int], n_obstacles: int, seed: int | np.ran
     letters = np.where(walls, WALL, FREE)
     letters[0, 0], letters[-1, -1] = START, GOAL
     return GridMap(letters, np.zeros((height, width), dtype=np.int8))
+
+
+def _side_lengths(size: Any) -> tuple[int, int]:
+    """Height and width of a map from one number or two."""
+    sides = (size, size) if isinstance(size, int | np.integer) else size
+    if not (isinstance(sides, Sequence) and len(sides) == 2 and all(isinstance(n, int | np.integer) for n in sides)):
+        raise ValueError(f"size must be a whole number of cells, or (height, width), got {size!r}")
+    return int(sides[0]), int(sides[1])
 
 
 def connected(walls: npt.NDArray[np.bool_]) -> bool:

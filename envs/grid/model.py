@@ -38,6 +38,10 @@ class Rules:
             value = getattr(self, name)
             if not isinstance(value, Real) and (name, value) != ("bump_reward", None):
                 raise ValueError(f"{name} must be a number, got {value!r}")
+        for name in ("king_moves", "stay", "stochastic_wind", "goal_ends", "random_start"):
+            value = getattr(self, name)
+            if not isinstance(value, bool | np.bool_):
+                raise ValueError(f"{name} must be True or False, got {value!r}")
         if not 0 <= self.slip <= 1:
             raise ValueError(f"slip is a probability, from 0 to 1, got {self.slip}")
         for name in ("step_reward", "goal_reward", "hole_reward", "bump_reward"):

@@ -2,8 +2,8 @@
 
 * ``GridPainter`` draws the map once and then only pastes the agent: a frame costs well under a millisecond.
 * ``render_text`` is the picture for a terminal; ``Window`` is the picture on a screen.
-* ``render_policy`` (``figures.py``) draws a figure: a value function, a Q-table's greedy arrows, a policy,
-  visit counts.
+* ``render_policy`` (``figures.py``) draws a figure: a value function, a Q-table (its greedy arrows, or all of it as
+  triangles), a policy, visit counts.
 * ``save_animation``, ``record_episode`` and ``animate_learning`` (``films.py``) write a GIF or an MP4.
 
 The functions take a map and plain arrays, never an environment.

@@ -28,6 +28,7 @@ MASK64 = 2**64 - 1
 _WORLD_KEYS = {"map", "wind", "rewards", "jumps", "rules", "change", "require_goal", "about", "max_episode_steps"}
 _CHANGE_KEYS = {"after", "map", "wind", "rewards", "jumps"}
 GOLDEN_GAMMA = 0x9E3779B97F4A7C15  # 2^64 / golden ratio, odd
+_GOAL_MODE_REWARDS = {"step_reward": -1.0, "goal_reward": 0.0, "hole_reward": -100.0}  # see GridWorld, Rewards
 
 
 class GridWorld(gym.Env[Any, Any]):
@@ -53,6 +54,10 @@ class GridWorld(gym.Env[Any, Any]):
     ``step_reward`` for each step; instead of it ``goal_reward`` for entering a goal, ``hole_reward`` for a hole or a
     cliff, the map's own reward of the cell entered, ``bump_reward`` for a blocked move, and the jump's for a jump.
 
+    With ``observation="goal"`` a step costs 1, the goal pays 0 and a hole costs 100 (as much as to walk for ever, for
+    gamma = 0.99), whatever the layout says, unless they are given. ``HerReplayBuffer`` needs that: it gives past steps
+    other goals, but lets none of them end there, so a reward above 0 looks as if it could be had again and again.
+
     ### Episode end
     ``terminated`` at a hole and, with ``goal_ends``, at a goal. ``truncated`` is reported by Gymnasium's TimeLimit: the
     registered ids have one (``gym.make(id, max_episode_steps=...)``), the bare class has none.
@@ -77,7 +82,7 @@ class GridWorld(gym.Env[Any, Any]):
         stay: Adds the action to stay.
         stochastic_wind: Where there is wind, its strength varies by -1, 0 or 1 cells, 1/3 each.
         random_start: Starts in any free cell.
-        step_reward: -0.01 unless the layout says otherwise; likewise the following.
+        step_reward: -0.01 unless the layout (or the goal mode, see Rewards) says otherwise; likewise the following.
         goal_reward: 1.
         hole_reward: -1, for cliffs too.
         bump_reward: For a blocked move; None (no special reward).
@@ -135,7 +140,9 @@ class GridWorld(gym.Env[Any, Any]):
             "random_start": random_start, "step_reward": step_reward, "goal_reward": goal_reward,
             "hole_reward": hole_reward, "bump_reward": bump_reward, "goal_ends": goal_ends,
         }  # fmt: skip
-        self.rules = Rules(**{**layout.get("rules", {}), **{k: v for k, v in given.items() if v is not None}})
+        for_goals = _GOAL_MODE_REWARDS if observation == "goal" else {}
+        chosen = {name: value for name, value in given.items() if value is not None}
+        self.rules = Rules(**{**layout.get("rules", {}), **for_goals, **chosen})
         self.observation_mode = observation
         self._require_goal = layout.get("require_goal", True) if require_goal is None else require_goal
         if render_mode not in (None, *self.metadata["render_modes"]):
@@ -284,6 +291,30 @@ class GridWorld(gym.Env[Any, Any]):
             self._window.close()
             self._window = None
 
+    def observe(self, states: npt.ArrayLike) -> Any:
+        """What is observed in given states, without going there: for a policy that is to be asked in all of them.
+
+        Args:
+            states: Integers [n], each a state of ``mdp``.
+
+        Returns:
+            An array [n, ...], or a dictionary of such with ``observation="goal"``, always new.
+
+        Raises:
+            ValueError: If they are not integers [n], or one of them is no state.
+
+        Example:
+            >>> GridWorld(["SG"], observation="coordinates").observe([0, 1]).tolist()
+            [[0.0, 0.0], [0.0, 1.0]]
+        """
+        array = np.asarray(states)
+        if array.ndim != 1 or (array.dtype.kind not in "iu" and array.size):
+            raise ValueError(f"observe needs integers [n], got {array.dtype} {list(array.shape)}")
+        wrong = array[(array < 0) | (array >= self.mdp.n_states)]
+        if len(wrong):
+            raise ValueError(f"the states are 0 to {self.mdp.n_states - 1}, got {wrong[0]}")
+        return self._observation.many(array.astype(np.int64))
+
     # --- goals
 
     def _compute_reward(
@@ -330,6 +361,26 @@ class GridWorld(gym.Env[Any, Any]):
             return None, False
         layer, cell = divmod(self.state, self.grid_map.n_cells)
         return divmod(cell, self.grid_map.shape[1]), layer == 1
+
+    @property
+    def plays_its_model(self) -> str | None:
+        """How a compiled loop may play in its place ("splitmix64"), or None where it is more than its model."""
+        changes = self._change is not None or self.redraw_obstacles is not None
+        return None if changes or not self._sees_index else "splitmix64"
+
+    @property
+    def success_states(self) -> set[int]:
+        """The states that count as a success where an episode terminates."""
+        return self._goal_states
+
+    @property
+    def random_state(self) -> int:
+        """The 64 bits that all further random numbers follow from; 0 before the first reset."""
+        return self._random_state or 0
+
+    @random_state.setter
+    def random_state(self, bits: int) -> None:
+        self._random_state = bits
 
     @staticmethod
     def sb3_vec_env(**kwargs: Any) -> Any:

@@ -7,7 +7,8 @@ it is a matter of chance, then, when the episode is over, a number for the new s
 
 import inspect
 from collections.abc import Sequence
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 import gymnasium as gym
 import numba
@@ -16,38 +17,28 @@ import numpy.typing as npt
 from gymnasium.utils import seeding
 from stable_baselines3.common.vec_env.base_vec_env import VecEnv, VecEnvIndices, VecEnvObs, VecEnvStepReturn
 
+from sb3_ext.common.random_numbers import splitmix64_uniform
+from sb3_ext.envs.grid.infos import Infos, StepInfos
 from sb3_ext.envs.grid.layouts import LAYOUTS
-from sb3_ext.envs.grid.world import GOLDEN_GAMMA, GridWorld, MapLike, first_random_state
+from sb3_ext.envs.grid.world import GridWorld, MapLike, first_random_state
 
-_GOLDEN, _MIX_1, _MIX_2 = (np.uint64(number) for number in (GOLDEN_GAMMA, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))
-_STATELESS_METHODS = ("compute_reward", "to_dict", "to_file")
+_STATELESS_METHODS = ("compute_reward", "observe", "to_dict", "to_file")
 _compiled: Any = numba.njit(cache=True)  # compiled when first called, and kept on disk
 
 
 @_compiled
-def _uniform(random_states, index):
-    """``GridWorld._uniform`` of one environment: advances its generator, in place."""
-    random_states[index] += _GOLDEN
-    bits = random_states[index]
-    bits = (bits ^ (bits >> np.uint64(30))) * _MIX_1
-    bits = (bits ^ (bits >> np.uint64(27))) * _MIX_2
-    bits ^= bits >> np.uint64(31)
-    return (bits >> np.uint64(11)) * 2.0**-53
-
-
-@_compiled
-def _draw_start(random_states, index, starts):
+def _draw_start(random_state, starts):
     """The start of one environment's next episode."""
     if len(starts) == 1:
         return starts[0]
-    return starts[int(_uniform(random_states, index) * len(starts))]
+    return starts[int(splitmix64_uniform(random_state) * len(starts))]
 
 
 @_compiled
 def _reset_all(random_states, starts, states):
     """Draws a start for every environment, in place."""
     for index in range(len(states)):
-        states[index] = _draw_start(random_states, index, starts)
+        states[index] = _draw_start(random_states[index], starts)
 
 
 @_compiled
@@ -60,7 +51,7 @@ def _step_all(
     for index in range(len(states)):
         outcome = 0
         if len(thresholds):
-            uniform = _uniform(random_states, index)
+            uniform = splitmix64_uniform(random_states[index])
             while outcome < len(thresholds) and uniform >= thresholds[outcome]:
                 outcome += 1
         state, action = states[index], actions[index]
@@ -74,16 +65,24 @@ def _step_all(
             last_states[n_finished], truncated[n_finished], finished[n_finished] = state, not ends, index
             n_finished += 1
             elapsed[index] = 0
-            state = _draw_start(random_states, index, starts)
+            state = _draw_start(random_states[index], starts)
         states[index] = state
     return n_finished
+
+
+def _check_count(name: str, number: Any) -> None:
+    if not isinstance(number, int | np.integer):
+        raise ValueError(f"{name} must be a whole number, got {number!r}")
+    if number < 1:
+        raise ValueError(f"{name} must be at least 1, got {number}")
 
 
 class GridWorldVecEnv(VecEnv):
     """``num_envs`` worlds of one map, as an SB3 ``VecEnv``.
 
     Dynamics, random numbers, observations, rewards and infos are those of ``DummyVecEnv`` over ``GridWorld`` inside
-    Gymnasium's ``TimeLimit``. Worlds whose map changes (``redraw_obstacles``, ``change``) are not supported.
+    Gymnasium's ``TimeLimit``. Worlds whose map changes (``redraw_obstacles``, ``change``) are not supported. The infos
+    of a step are a sequence, no list, whose dictionaries are made at the first look (``StepInfos``).
 
     Args:
         num_envs: Number of worlds, at least 1.
@@ -106,10 +105,9 @@ class GridWorldVecEnv(VecEnv):
     def __init__(
         self, num_envs: int, map: MapLike = "Obstacles5x5", *, max_episode_steps: int | None = None, **kwargs: Any
     ) -> None:
-        if num_envs < 1:
-            raise ValueError(f"num_envs must be at least 1, got {num_envs}")
-        if max_episode_steps is not None and max_episode_steps < 1:
-            raise ValueError(f"max_episode_steps must be at least 1, got {max_episode_steps}")
+        _check_count("num_envs", num_envs)
+        if max_episode_steps is not None:
+            _check_count("max_episode_steps", max_episode_steps)
         self._world = GridWorld(map, **kwargs)
         if not self.supports(map=map, **kwargs):
             raise ValueError(
@@ -127,9 +125,8 @@ class GridWorldVecEnv(VecEnv):
         self._observation = self._world._observation
         self._states = np.full(num_envs, -1, dtype=np.int64)
         self._elapsed = np.zeros(num_envs, dtype=np.int64)
-        self._random_states = np.zeros(num_envs, dtype=np.uint64)
+        self._random_states = np.zeros((num_envs, 1), dtype=np.uint64)
         self._is_random = np.zeros(num_envs, dtype=np.bool_)  # whether a generator was started
-        self._infos_of_going_on: list[dict[str, Any]] = [{"is_success": False, "TimeLimit.truncated": False}] * num_envs
         self._actions: npt.NDArray[np.int64] | None = None
         super().__init__(num_envs, self._world.observation_space, self._world.action_space)
 
@@ -140,6 +137,33 @@ class GridWorldVecEnv(VecEnv):
         changing = kwargs.get("change", layout.get("change")) is not None or kwargs.get("redraw_obstacles") is not None
         known = set(kwargs) <= set(inspect.signature(GridWorld).parameters)
         return known and not changing and kwargs.get("render_mode") != "human"
+
+    # --- for a compiled loop that plays in the worlds' place: the arrays themselves
+
+    @property
+    def plays_its_model(self) -> str | None:
+        """As of ``GridWorld``."""
+        return self._world.plays_its_model
+
+    @property
+    def success_states(self) -> set[int]:
+        """As of ``GridWorld``."""
+        return self._world.success_states
+
+    @property
+    def states(self) -> npt.NDArray[np.int64]:
+        """Where the agents are, [num_envs]; -1 before the first reset."""
+        return self._states
+
+    @property
+    def elapsed(self) -> npt.NDArray[np.int64]:
+        """Steps since each episode began, [num_envs]."""
+        return self._elapsed
+
+    @property
+    def random_states(self) -> npt.NDArray[np.uint64]:
+        """The state of each world's generator, [num_envs, 1]."""
+        return self._random_states
 
     # --- stepping
 
@@ -185,38 +209,32 @@ class GridWorldVecEnv(VecEnv):
             self._actions, self._states, self._random_states, self._elapsed, limit, *self._model, last_states, rewards,
             dones, truncated, finished,
         )  # fmt: skip
-        infos = list(
-            map(dict.copy, self._infos_of_going_on)
-        )  # half of a step's time: a new one for each, as SB3 has it
-        if n_finished:
-            self._report(infos, finished[:n_finished], last_states[:n_finished], truncated[:n_finished])
-        return self._observation.many(self._states), rewards, dones, infos
+        ended = (finished[:n_finished], last_states[:n_finished], truncated[:n_finished])
+        for index in ended[0].tolist():
+            self.reset_infos[index] = {}
+        infos = StepInfos(n_envs, partial(self._infos, *ended))  # a list would take most of a step's time
+        return self._observation.many(self._states), rewards, dones, cast(Infos, infos)
 
-    def _report(
-        self,
-        infos: list[dict[str, Any]],
-        finished: npt.NDArray[np.int64],
-        last_states: npt.NDArray[np.int64],
-        truncated: npt.NDArray[np.bool_],
-    ) -> None:
-        """Completes the infos of the worlds that finished."""
+    def _infos(
+        self, finished: npt.NDArray[np.int64], last_states: npt.NDArray[np.int64], truncated: npt.NDArray[np.bool_]
+    ) -> Infos:
+        """The infos of a step after which some worlds had finished."""
+        going_on: Infos = [{"is_success": False, "TimeLimit.truncated": False}] * self.num_envs
+        infos = list(map(dict.copy, going_on))
         goals = self._world._goal_states
-        observations = self._observation.many(last_states)
-        if self._world.observation_mode == "index":
-            last_observations: Sequence[Any] = observations.tolist()
-        elif isinstance(observations, dict):
-            last_observations = [
-                {key: array[row] for key, array in observations.items()} for row in range(len(finished))
-            ]
-        else:
-            last_observations = list(observations)
+        last_observations = self._split(self._observation.many(last_states))
         rows = zip(finished.tolist(), last_states.tolist(), truncated.tolist(), last_observations, strict=True)
         for index, state, cut, last in rows:
-            info = infos[index]
-            info["TimeLimit.truncated"] = cut
-            info["is_success"] = not cut and state in goals
-            info["terminal_observation"] = last
-            self.reset_infos[index] = {}
+            success = not cut and state in goals
+            infos[index] = {"is_success": success, "TimeLimit.truncated": cut, "terminal_observation": last}
+        return infos
+
+    def _split(self, observations: Any) -> list[Any]:
+        """A batch of observations as single ones."""
+        if isinstance(observations, dict):
+            parts = zip(*observations.values(), strict=True)
+            return [dict(zip(observations, part, strict=True)) for part in parts]
+        return observations.tolist() if self._world.observation_mode == "index" else list(observations)
 
     def close(self) -> None:
         """Nothing to close."""

@@ -150,7 +150,8 @@ class RND(VecEnvWrapper):
         seed: Of the networks' weights.
 
     Raises:
-        ValueError: If ``scale``, ``gamma``, ``learning_rate`` or ``batch_size`` is out of range.
+        ValueError: If ``venv`` is no VecEnv, or ``scale``, ``gamma``, ``learning_rate`` or ``batch_size`` is out of
+            range.
         NotImplementedError: For Tuple observations (SB3 has no policy for them either).
     """
 
@@ -165,6 +166,8 @@ class RND(VecEnvWrapper):
         features: int = 32,
         seed: int = 0,
     ) -> None:
+        if not isinstance(venv, VecEnv):
+            raise ValueError(f"RND wraps a VecEnv, got {venv}; sb3_ext.vec_env.make_vec_env makes one")
         infinity = float("inf")
         if not (0 <= scale < infinity and 0 <= gamma <= 1 and 0 < learning_rate < infinity and batch_size >= 1):
             raise ValueError(

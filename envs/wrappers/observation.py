@@ -78,7 +78,7 @@ class DiscretizeObservation(gym.ObservationWrapper[Any, Any, Any], RecordConstru
         dimensions = math.prod(space.shape)
         lows = np.ravel(space.low if low is None else low).astype(np.float64)
         highs = np.ravel(space.high if high is None else high).astype(np.float64)
-        if not (isinstance(bins, int | np.integer) or hasattr(bins, "__len__")):
+        if isinstance(bins, str) or not (isinstance(bins, int | np.integer) or hasattr(bins, "__len__")):
             raise ValueError(f"bins must be a whole number, or one entry for each dimension, got {bins!r}")
         every: Sequence[int | npt.ArrayLike] = [bins] * dimensions if isinstance(bins, int | np.integer) else bins
         if not len(every) == len(lows) == len(highs) == dimensions:

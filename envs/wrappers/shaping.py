@@ -89,7 +89,7 @@ class PotentialShaping(RewardTerms):
         gamma: float,
         scale: float = 1.0,
     ) -> None:
-        if not 0 <= gamma <= 1:
+        if not 0 <= finite("gamma", gamma) <= 1:
             raise ValueError(f"gamma must lie in [0, 1], got {gamma}")
         RecordConstructorArgs.__init__(self, potential=potential, gamma=gamma, scale=scale)
         super().__init__(env)

@@ -63,6 +63,7 @@ def test_sim_hash_is_the_sign_of_projections_and_near_points_share_codes():
         (lambda: RND(lake(), batch_size=0), "batch_size >= 1, got 1.0, 0.99, 0.001 and 0"),
         (lambda: RND(lake(), gamma=5.0), r"gamma in \[0, 1\].*got 1.0, 5.0"),
         (lambda: RND(lake(), scale=float("nan")), "scale >= 0.*got nan"),
+        (lambda: RND(gym.make("FrozenLake-v1")), "RND wraps a VecEnv, got .*FrozenLake.*make_vec_env"),
     ],
 )
 def test_bad_input(make, message):

@@ -96,6 +96,8 @@ def test_bad_maps_are_refused(text, arguments, message):
         (None, {}, "a map is the name of a layout .* got None"),
         (5, {}, "a map is the name of a layout .* got 5"),
         ("S.G", {"slip": "a"}, "slip must be a number, got 'a'"),
+        ("S.G", {"king_moves": "no"}, "king_moves must be True or False, got 'no'"),
+        ("S.G", {"goal_ends": 0}, "goal_ends must be True or False, got 0"),
         ("S.G", {"goal_reward": "a"}, "goal_reward must be a number, got 'a'"),
         ("S.G", {"wind": [1, 0]}, "wind must be 3 integers"),
         ("S.G", {"redraw_obstacles": 7}, "has room for 0 to 0 obstacles, got 7"),
@@ -133,6 +135,19 @@ def test_random_obstacles_are_anywhere():
 def test_impossible_random_maps_are_refused(size, n_obstacles):
     with pytest.raises(ValueError, match=r"room for 0 to 9 obstacles|at least two cells"):
         random_map(size, n_obstacles, 0)
+
+
+@pytest.mark.parametrize("size", [4.0, "ab", (4, 2.5), (3,), None])
+def test_sizes_that_are_no_whole_numbers_are_refused(size):
+    with pytest.raises(ValueError, match="size must be a whole number of cells, or"):
+        random_map(size, 0)
+
+
+def test_numpys_whole_numbers_are_sizes():
+    assert random_map(np.int64(4), np.int64(2), 1).to_text() == random_map(4, 2, 1).to_text()
+    assert random_map((np.int32(2), 3), 0).shape == (2, 3)
+    with pytest.raises(ValueError, match=r"number of obstacles must be a whole number, got 2\.5"):
+        GridWorld(["....", "...."], redraw_obstacles=2.5)
 
 
 def test_worlds_can_be_written_and_read(tmp_path):

@@ -7,13 +7,14 @@ import warnings
 import gymnasium as gym
 import numpy as np
 import pytest
-from gymnasium.utils.env_checker import check_env
+from gymnasium.utils.env_checker import check_env, data_equivalence
 from stable_baselines3 import DQN, PPO, HerReplayBuffer
 from stable_baselines3.common.env_checker import check_env as sb3_check_env
 from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.vec_env import SubprocVecEnv
 
-from sb3_ext.envs import LAYOUTS, GridMap, GridWorld, RandomizeDynamics
+from sb3_ext.envs import LAYOUTS, GridMap, GridWorld, GridWorldVecEnv, RandomizeDynamics
 from sb3_ext.envs.grid.observation import MODES
 from sb3_ext.tabular import TabularMDP, policy_evaluation, value_iteration
 
@@ -237,8 +238,51 @@ def test_observations_show_the_state():
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_observe_says_what_a_state_looks_like(mode):
+    env = make_vec_env(lambda: GridWorld("KeyDoor", mode), 2, seed=0)
+    env.reset()
+    rng, seen = np.random.default_rng(0), {}
+    for _ in range(300):
+        observations = env.step(rng.integers(4, size=2))[0]
+        for index, state in enumerate(env.get_attr("state")):
+            seen[state] = {k: v[index] for k, v in observations.items()} if mode == "goal" else observations[index]
+    states = sorted(seen)
+    assert any(state >= 54 for state in states)  # with the key
+    world = GridWorld("KeyDoor", mode)
+    observed = world.observe(states)
+    for row, state in enumerate(states):
+        for key in seen[state] if mode == "goal" else [...]:
+            there, expected = (observed[key][row], seen[state][key]) if mode == "goal" else (observed[row], seen[state])
+            np.testing.assert_array_equal(there, expected)
+    parts = observed.values() if mode == "goal" else [observed]
+    before = [part.copy() for part in parts]
+    for part in world.observe(states).values() if mode == "goal" else [world.observe(states)]:
+        part[:] = 1
+    for part, unchanged in zip(parts, before, strict=True):
+        np.testing.assert_array_equal(part, unchanged)
+    assert world.state == -1
+    native = GridWorldVecEnv(2, "KeyDoor", observation=mode)
+    assert data_equivalence(native.env_method("observe", states, indices=[1])[0], observed)
+
+
+def test_observe_refuses_what_are_no_states():
+    world = GridWorld("Seeds4x4")
+    assert world.observe([]).shape == (0,)
+    with pytest.raises(ValueError, match="the states are 0 to 15, got 16"):
+        world.observe([0, 16])
+    with pytest.raises(ValueError, match="the states are 0 to 15, got -1"):
+        world.observe(np.array([-1]))
+    with pytest.raises(ValueError, match=r"observe needs integers \[n\], got float64 \[1\]"):
+        world.observe([0.5])
+    with pytest.raises(ValueError, match=r"observe needs integers \[n\], got int64 \[\]"):
+        world.observe(3)
+
+
 def test_rewards_of_the_goal_mode_are_those_of_the_steps():
-    world = GridWorld(GridMap.from_text(["S.x", ".HG"], rewards={"x": 0.25}), observation="goal", slip=0.3)
+    grid_map = GridMap.from_text(["S.x", ".HG"], rewards={"x": 0.25})
+    given = {"step_reward": -0.01, "goal_reward": 1.0, "hole_reward": -1.0}
+    world = GridWorld(grid_map, observation="goal", slip=0.3, **given)
     rng = np.random.default_rng(0)
     world.reset(seed=0)
     seen = set()
@@ -251,6 +295,32 @@ def test_rewards_of_the_goal_mode_are_those_of_the_steps():
     assert seen == {-0.01, 0.25, -1.0, 1.0}
     cells = np.array([[0, 0], [1, 1], [1, 2], [0, 1]])
     np.testing.assert_allclose(world.compute_reward(cells, cells[[1, 1, 0, 3]], None), [-0.01, 1.0, -0.01, 1.0])
+
+
+def test_the_goal_mode_has_rewards_fit_for_her_unless_they_are_given():
+    """HerReplayBuffer ends no episode at a goal that it made up: what is above 0 there looks endless."""
+    for name in ("FourRooms", "FrozenLake4x4"):
+        rules = GridWorld(name, "goal").rules
+        assert (rules.step_reward, rules.goal_reward, rules.hole_reward) == (-1.0, 0.0, -100.0)
+        assert GridWorld(name, "coordinates").rules.goal_reward == 1.0
+    rules = GridWorld("FourRooms", "goal", goal_reward=5.0).rules
+    assert (rules.step_reward, rules.goal_reward) == (-1.0, 5.0)
+    saved = GridWorld("FourRooms").to_dict()
+    assert GridWorld.from_dict(saved, observation="goal").rules.step_reward == 0.0  # it was given
+    again = GridWorld.from_dict(GridWorld("KeyDoor", "goal").to_dict(), observation="goal")
+    assert again.rules == GridWorld("KeyDoor", "goal").rules
+
+
+@pytest.mark.slow
+def test_dqn_with_hindsight_finds_the_shortest_path():
+    env = make_vec_env("sb3_ext/Obstacles5x5-v0", 4, seed=0, env_kwargs={"observation": "goal"})
+    model = DQN(
+        "MultiInputPolicy", env, replay_buffer_class=HerReplayBuffer, learning_starts=1000, train_freq=4,
+        gradient_steps=4, target_update_interval=500, learning_rate=1e-3, gamma=0.95, exploration_fraction=0.5,
+        exploration_final_eps=0.1, seed=0, device="cpu",
+    )  # fmt: skip
+    model.learn(10_000)
+    assert evaluate_policy(model, env, n_eval_episodes=4) == (-7.0, 0.0)  # 8 steps, the last one free
 
 
 def test_render_modes():

@@ -162,6 +162,9 @@ def test_impossible_arguments_are_refused():
         GridWorldVecEnv(0)
     with pytest.raises(ValueError, match="max_episode_steps must be at least 1, got 0"):
         GridWorldVecEnv(1, max_episode_steps=0)
+    for name, number in (("num_envs", 2.5), ("num_envs", "3"), ("max_episode_steps", 2.5)):
+        with pytest.raises(ValueError, match=f"{name} must be a whole number, got {number!r}"):
+            GridWorldVecEnv(**{"num_envs": 1, name: number})
     for kwargs in ({"map": "BlockingMaze"}, {"redraw_obstacles": 2}, {"render_mode": "human"}):
         with pytest.raises(ValueError, match="backend='dummy'"):
             GridWorldVecEnv(1, **kwargs)

@@ -77,6 +77,7 @@ def test_presets(name):
         (lambda: DiscretizeObservation(gym.make("Taxi-v4")), r"needs Box observations, got Discrete\(500\)"),
         (lambda: DiscretizeObservation(gym.make("Pendulum-v1")), "no preset for Pendulum.*bins=10"),
         (lambda: DiscretizeObservation(Shows(BOX), bins=2.5), "whole number.*got 2.5"),
+        (lambda: DiscretizeObservation(Shows(BOX), bins="ab"), "whole number.*got 'ab'"),
         (lambda: DiscretizeObservation(Shows(BOX), bins=3).observation([0.0, np.nan]), "dimension 1 .* is NaN"),
         (lambda: DiscretizeObservation(Shows(BOX), bins=[3]), "2 dimensions; got 1 bins"),
         (lambda: DiscretizeObservation(Shows(BOX), bins=[3, [2.0, 1.0]]), "edges of dimension 1.*increasing"),

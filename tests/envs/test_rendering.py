@@ -25,6 +25,7 @@ from sb3_ext.envs.grid.rendering import (
     render_text,
     save_animation,
 )
+from sb3_ext.envs.grid.triangles import draw_pieces
 from sb3_ext.envs.grid.world import GridWorld
 
 SMALL = GridMap.from_text(["S..", ".#.", "H.G"])
@@ -252,6 +253,97 @@ def test_map_with_a_key_has_a_picture_with_and_one_without_it():
 def test_wrong_shapes_name_both(name, shape, expected):
     with pytest.raises(ValueError, match=expected):
         render_policy(SMALL, **{name: np.zeros(shape)})
+
+
+@pytest.mark.parametrize("grid", ["FourRooms", GridWorld("Seeds4x4"), ["S.", ".G"]])
+def test_what_is_no_map_is_refused_with_the_way_out(grid):
+    for draw in (render_policy, lambda grid, **tables: animate_learning("x.gif", grid, values=[tables["values"]])):
+        with pytest.raises(ValueError, match=r"a figure needs a GridMap \(env\.unwrapped\.grid_map\), got"):
+            draw(grid, values=np.zeros(16))
+
+
+# Triangles
+
+
+@pytest.mark.parametrize("n_actions", [4, 5, 8, 9])
+def test_pieces_fill_the_cell_and_point_where_the_action_leads(n_actions):
+    size = 61
+    image = Image.new("RGB", (size, size), "#FFFFFF")
+    colors = np.array([(index + 1, 0, 0) for index in range(n_actions)], dtype=np.uint8)
+    draw_pieces(image, (0, 0), size, MOVES[n_actions], colors)
+    drawn = np.asarray(image)
+    for index, (down, right) in enumerate(MOVES[n_actions]):
+        row, column = (30 + 25 * down, 30 + 25 * right)
+        assert drawn[row, column].tolist() == [index + 1, 0, 0]
+        if n_actions == 4:
+            assert (drawn == colors[index]).all(axis=-1).mean() == pytest.approx(1 / 4, abs=0.04)  # less the lines
+    assert (drawn[:-1, :-1] == 255).all(axis=-1).sum() == 0
+
+
+def test_every_action_value_has_its_colour():
+    """Only the one of NaN is grey, the one whose value is raised turns bright, and others stay as they were."""
+    q_table = np.linspace(0, 1, 36).reshape(9, 4)
+    q_table[4] = 0.5
+    places = {0: (12, 30), 1: (30, 54), 2: (48, 30), 3: (30, 6)}  # up, right, down, left: away from numbers and lines
+
+    def pieces(table):
+        nothing = np.zeros((9, 4))  # a policy without arrows
+        figure = render_policy(OPEN, q_table=table, policy=nothing, limits=(0, 1), cell_size=61, triangles=True)
+        inside = interior(figure, OPEN, (1, 1), 61)
+        return {action: tuple(inside[place].tolist()) for action, place in places.items()}
+
+    before = pieces(q_table)
+    assert len(set(before.values())) == 1
+    for action in range(4):
+        raised, unknown = q_table.copy(), q_table.copy()
+        raised[4, action], unknown[4, action] = 1.0, np.nan
+        assert {a for a in range(4) if pieces(raised)[a] != before[a]} == {action}
+        assert sum(pieces(raised)[action]) > sum(before[action])
+        assert pieces(unknown)[action] == (0xE4, 0xE4, 0xE4)
+
+
+def test_large_pieces_hold_numbers_and_small_ones_arrows():
+    """A tiny step from best to second best moves no arrow of its own cell, but its bold, underlined number."""
+    q_table = np.full((9, 4), 0.5)
+    q_table[4] = [0.5, 0.9, 0.9001, 0.1]
+    swapped = q_table.copy()
+    swapped[4] = [0.5, 0.9001, 0.9, 0.1]
+    for size in (30, 120):
+        first, second = (
+            render_policy(OPEN, q_table=table, limits=(0, 1), cell_size=size, triangles=True)
+            for table in (q_table, swapped)
+        )
+        margin = min(max(3 * size // 40, 11), 24)
+        assert changed_cells(first[margin:, margin:], second[margin:, margin:], size) == {(1, 1)}
+    plain = render_policy(OPEN, q_table=q_table, cell_size=120, triangles=True)
+    assert plain.shape == render_policy(OPEN, q_table=q_table, cell_size=120).shape
+
+
+@pytest.mark.parametrize("size", [1, 10, 14, 40, 100])
+@pytest.mark.parametrize("n_actions", [4, 5, 8, 9])
+def test_triangles_can_be_drawn_at_every_size(n_actions, size):
+    for grid, n_states in ((KEY_ROOM, 16), (SMALL, 9)):
+        q_table = np.random.default_rng(0).normal(size=(n_states, n_actions))
+        q_table[0], q_table[1, 0], q_table[2, 1] = np.nan, np.inf, np.nan
+        figure = render_policy(grid, q_table=q_table, cell_size=size, triangles=True, agent=(1, 0))
+        assert figure.dtype == np.uint8
+
+
+@pytest.mark.parametrize("given", [{"values": np.zeros(9)}, {"visits": np.ones(9)}, {"policy": np.zeros(9, int)}])
+def test_triangles_need_a_q_table_alone(given):
+    tables = given if "policy" in given else {**given, "q_table": np.zeros((9, 4))}
+    with pytest.raises(ValueError, match="triangles=True colours cells by a q_table alone"):
+        render_policy(SMALL, **tables, triangles=True)
+
+
+def test_a_film_of_triangles_keeps_its_colours(tmp_path):
+    tables = [np.full((9, 4), value) for value in (0.0, 0.5, 1.0)]
+    path = animate_learning(tmp_path / "q.gif", OPEN, q_table=tables, cell_size=40, triangles=True)
+    with Image.open(path) as film:
+        assert film.n_frames == 3
+
+
+# Tables that do not fit
 
 
 def test_bad_policies_and_empty_requests_are_refused():

@@ -207,6 +207,7 @@ def test_a_potential_that_is_no_number_names_the_observation(bad):
         (lambda: PotentialShaping(lake(), "distanse", 0.9), "unknown potential 'distanse'.*'distance'"),
         (lambda: PotentialShaping(lake(), np.zeros(15), 0.9), r"shape \(15,\).*\(16,\)"),
         (lambda: PotentialShaping(lake(), "distance", 1.1), r"gamma must lie in \[0, 1\], got 1.1"),
+        (lambda: PotentialShaping(lake(), "distance", None), "gamma is None; it must be one finite number"),
         (lambda: PotentialShaping(gym.make("CartPole-v1"), np.zeros(4), 0.9), "needs Discrete.*pass a callable"),
         (lambda: PotentialShaping(gym.make("CartPole-v1"), "distance", 0.9), "where its goal is.*pass a callable"),
         (lambda: DistanceReward(gym.make("CartPole-v1")), "where its goal is.*pass a callable"),
