@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 EXAMPLE = """sections:
   steps      random actions through the VecEnv interface
   worlds     grid worlds: 1024 at once against DummyVecEnv, one against FrozenLake, a map of a million cells
+  tabular    compiled Q-learning against a hand-written loop, the step engine against bare stepping, a sweep
+  planning   exact planning against QuantEcon, and a million states
   reinforce  REINFORCE against SB3's PPO: seconds until CartPole-v1 is solved in training
   training   SB3's unmodified PPO and DQN on our environments against SB3's: seconds of whole trainings
 
@@ -198,6 +200,42 @@ def worlds_jobs(options: argparse.Namespace) -> Iterator[Job]:
                   partial(worlds.megabytes, slip), "MB")  # fmt: skip
 
 
+def tabular_jobs(options: argparse.Namespace) -> Iterator[Job]:
+    """Compiled algorithms and a hand-written loop by turns; the step engine and bare stepping by turns; the rest."""
+    from sb3_ext.zoo import speed_tabular as tabular
+
+    loop = partial(tabular.hand_written_steps_per_second, SECONDS)
+    for repeat in range(options.repeats):
+        for algo in tabular.COMPILED:
+            task = f"{algo}, vs hand-written Q-learning"
+            yield Job("tabular", task, "sb3-ext", repeat, partial(tabular.compiled_steps_per_second, algo), "steps/s")
+            yield Job("tabular", task, "other", repeat, loop, "steps/s")
+    for repeat in range(options.repeats):
+        for n_envs in (1, 16):
+            task = f"step engine, n_envs={n_envs}, vs bare stepping"
+            learning = partial(tabular.step_engine_steps_per_second, n_envs)
+            yield Job("tabular", task, "sb3-ext", repeat, learning, "steps/s")
+            yield Job("tabular", task, "other", repeat, partial(tabular.bare_steps_per_second, n_envs), "steps/s")
+    for repeat in range(options.repeats):
+        yield Job("tabular", FIRST_CALL, "sb3-ext", repeat, tabular.first_call_seconds, "s")
+        yield Job("tabular", SWEEP, "sb3-ext", repeat, tabular.sweep_seconds, "s")
+
+
+def planning_jobs(options: argparse.Namespace) -> Iterator[Job]:
+    """Ours and QuantEcon's best method by turns, if it is installed; then a million states in a fresh process."""
+    from importlib.util import find_spec
+
+    from sb3_ext.zoo import speed_planning as planning
+
+    variants = [("sb3-ext", planning.planning_seconds), ("other", planning.quantecon_seconds)]
+    for repeat in range(options.repeats):
+        for variant, measure in variants[: 2 if find_spec("quantecon") else 1]:
+            yield Job("planning", PLANNING, variant, repeat, measure, "s")
+    for repeat in range(options.repeats):
+        yield Job("planning", MILLION, "sb3-ext", repeat, lambda: planning.seconds_and_megabytes()[0], "s")
+    yield Job("planning", f"{MILLION}, memory", "sb3-ext", 0, lambda: planning.seconds_and_megabytes()[1], "MB")
+
+
 def reinforce_jobs(options: argparse.Namespace) -> Iterator[Job]:
     """REINFORCE with its defaults on our environments, and PPO with RL Zoo's hyperparameters on SB3's, by turns."""
     from sb3_ext.zoo.training import Recipe, read_recipe
@@ -245,17 +283,33 @@ def seconds_to_train(recipe: "Recipe", env_id: str, backend: str) -> float:
 SECTIONS = {
     "steps": Section("Random actions", "make_vec_env", "DummyVecEnv", steps_jobs),
     "worlds": Section("Grid worlds, under random actions", "GridWorld", "other", worlds_jobs),
+    "tabular": Section("Tabular learning on FrozenLake-v1", "sb3-ext", "other", tabular_jobs),
+    "planning": Section("Exact planning on a slippery grid", "sb3-ext", "other", planning_jobs),
     "reinforce": Section("Until the last 100 training episodes average 475", "REINFORCE", "PPO", reinforce_jobs),
     "training": Section("Whole trainings of SB3's algorithms", "make_vec_env", "DummyVecEnv", training_jobs),
 }
 MANY_WORLDS = "GridWorldVecEnv, n_envs=1024, vs DummyVecEnv"
 ONE_WORLD = "FrozenLake, bare, vs FrozenLake-v1"
 BIG_WORLD = "1000x1000 map"
+FIRST_CALL = "first training beyond SB3's import"
+PLANNING = "90,000 states, vs QuantEcon"
+MILLION = "1,000,000 states"
+SWEEP = "1000 trainings of 500 episodes"
+OTHER_TABULAR = ("sarsa", "expected_sarsa", "double_q_learning", "monte_carlo", "dyna_q")
 ASKED = {
     "CartPole-v1, n_envs=256": "15, 1M/s",
     "CartPole-v1": "4",
     MANY_WORLDS: "50, 5M/s",
     ONE_WORLD: "3",
+    "q_learning, vs hand-written Q-learning": "400",
+    **{f"{algo}, vs hand-written Q-learning": "133" for algo in OTHER_TABULAR},
+    "step engine, n_envs=1, vs bare stepping": "0.75",
+    "step engine, n_envs=16, vs bare stepping": "0.80",
+    FIRST_CALL: "< 0.5 s",
+    SWEEP: "< 5 s",
+    PLANNING: "3",
+    MILLION: "< 30 s",
+    f"{MILLION}, memory": "< 2000 MB",
     **{f"{BIG_WORLD}, slip={slip}, creation": "< 2 s" for slip in (0, 0.2)},
     **{f"{BIG_WORLD}, slip={slip}, arrays": "< 200 MB" for slip in (0, 0.2)},
 }  # by task

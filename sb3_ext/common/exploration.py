@@ -155,12 +155,11 @@ def greedy_action(values: Floats, random_state: RandomState) -> int:
         >>> greedy_action(np.array([0.0, 2.0, 1.0]), np.zeros(1, np.uint64))
         1
     """
-    best, action, n_best = values[0], 0, 1
-    for other in range(1, len(values)):
-        if values[other] > best:
-            best, action, n_best = values[other], other, 1
-        elif values[other] == best:
-            n_best += 1
+    best, action, n_best = highest(values), 0, 0
+    for other in range(len(values) - 1, -1, -1):  # without a branch that the processor would have to guess
+        is_best = values[other] == best
+        n_best += int(is_best)
+        action = other if is_best else action
     if n_best == 1:
         return action
     place = int(splitmix64_uniform(random_state) * n_best)

@@ -30,7 +30,7 @@ from sb3_ext.common import refuse_non_finite
 from sb3_ext.common.exploration import EpsilonGreedy, Exploration
 from sb3_ext.tabular.agent import Memory, Settings, begin_episodes, kept_shapes, make_memory, needed_gigabytes
 from sb3_ext.tabular.callback_schedule import advance, calls_until_due, episodes_until_due, must_see_every_step
-from sb3_ext.tabular.engine import act_all, learn_all, make_ready, play
+from sb3_ext.tabular.engine import make_ready, play, step_functions
 from sb3_ext.tabular.policy import TabularPolicy
 from sb3_ext.tabular.worlds import ExactWorld, find_world
 
@@ -208,7 +208,8 @@ class TabularAlgorithm(BaseAlgorithm):
         assert isinstance(callback, BaseCallback)
         memory = self._prepare_memory(total_timesteps, steps_before, goes_on)
         world = self._choose_engine(callback)
-        make_ready(self.settings, memory, world.world if isinstance(world, ExactWorld) else None)
+        if isinstance(world, ExactWorld):
+            make_ready(self.settings, memory, world.world)
         callback.on_training_start(locals(), globals())
         if isinstance(world, ExactWorld):
             self._learn_compiled(world, memory, callback, total_timesteps, log_interval)
@@ -262,6 +263,7 @@ class TabularAlgorithm(BaseAlgorithm):
         assert env is not None
         settings, first_action = self.settings, int(self.action_space.start)
         rate: Any = None if read_learning_rate(self.learning_rate)[0] else FloatSchedule(self.learning_rate)
+        act_all, learn_all = step_functions(settings, memory)
         states, actions = self._states_of(self._last_obs), np.zeros(n_envs, np.int64)
         nowhere = np.zeros(n_envs, np.bool_)
         while self.num_timesteps < total_timesteps:
@@ -272,9 +274,11 @@ class TabularAlgorithm(BaseAlgorithm):
             new_obs, rewards, dones, infos = env.step(actions + first_action)
             next_states = reached = self._states_of(new_obs)
             terminated = truncated = nowhere
-            if dones.any():
+            n_done = int(np.count_nonzero(dones))
+            if n_done:
                 reached, terminated, truncated = self._ends(next_states, dones, infos)
-            wrong = learn_all(settings, memory, states, actions, rewards, reached, terminated, truncated)
+            singles = np.ascontiguousarray(rewards, np.float32)
+            wrong = learn_all(settings, memory, states, actions, singles, reached, terminated, truncated)
             if wrong >= 0:
                 refuse_non_finite("reward", rewards)
             states, self._last_obs, self._last_episode_starts = next_states, new_obs, dones  # type: ignore[assignment]
@@ -283,22 +287,23 @@ class TabularAlgorithm(BaseAlgorithm):
             callback.update_locals(locals())
             if not callback.on_step():
                 return
-            if dones.any():
+            if n_done:
                 self._update_info_buffer(infos, dones)
-                self._count_episodes(int(dones.sum()), log_interval)
+                self._count_episodes(n_done, log_interval)
             callback.on_rollout_end()
 
     def _states_of(self, observations: Any) -> npt.NDArray[np.int64]:
-        """States counted from 0, [n_envs], a copy."""
-        return np.array(observations, dtype=np.int64) - int(self.observation_space.start)
+        """States counted from 0, int64 [n_envs]."""
+        states = np.ascontiguousarray(observations, dtype=np.int64)
+        return states - self.observation_space.start if self.observation_space.start else states
 
     def _ends(self, next_states: npt.NDArray[np.int64], dones: npt.NDArray[np.bool_], infos: list[dict[str, Any]]):
         """The states reached, before any reset, and how the episodes that are over ended."""
-        reached, truncated = next_states.copy(), np.zeros_like(dones)
+        reached, truncated = next_states.copy(), np.zeros(len(dones), np.bool_)
         for env in np.flatnonzero(dones):
             truncated[env] = infos[env].get("TimeLimit.truncated", False)
             reached[env] = infos[env]["terminal_observation"] - int(self.observation_space.start)
-        return reached, dones & ~truncated, truncated
+        return reached, np.array(dones, np.bool_) & ~truncated, truncated
 
     def _learn_compiled(
         self, world: ExactWorld, memory: Memory, callback: BaseCallback, total_timesteps: int, log_interval: int

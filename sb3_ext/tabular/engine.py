@@ -8,8 +8,11 @@ engine's.
 
 import sys
 import threading
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
 
+import numba
 import numpy as np
 import numpy.typing as npt
 
@@ -19,6 +22,7 @@ from sb3_ext.tabular.agent import Bools, Floats, Ints, Memory, Settings
 from sb3_ext.tabular.learning import act, learn
 
 EPISODES_AT_ONCE = 16_384  # that a world can report before the loop must return
+FEW_OUTCOMES = 4
 
 
 class World(NamedTuple):
@@ -99,8 +103,12 @@ def draw_outcome(world, env, state, action):
     outcome, n_outcomes = 0, world.thresholds.shape[2]
     if world.numpys or n_outcomes > 1:
         uniform = draw(world, env)
-        while uniform >= world.thresholds[state, action, outcome]:
-            outcome += 1
+        if n_outcomes <= FEW_OUTCOMES:
+            for k in range(n_outcomes):  # faster than to guess when to stop
+                outcome += int(uniform >= world.thresholds[state, action, k])
+        else:
+            while uniform >= world.thresholds[state, action, outcome]:
+                outcome += 1
     return outcome
 
 
@@ -189,18 +197,38 @@ def learn_all(settings, memory, states, actions, rewards, next_states, terminate
     return -1
 
 
-def make_ready(settings: Settings, memory: Memory, world: World | None = None) -> None:
-    """Has an engine compiled (with a world, the compiled one), and says so where that takes a while."""
+def make_ready(settings: Settings, memory: Memory, world: World) -> None:
+    """Has the compiled engine compiled, and says so where that takes a while."""
+    with _notice():
+        play(settings, memory, world, 0, 1)
+
+
+def step_functions(settings: Settings, memory: Memory) -> tuple[Callable[..., None], Callable[..., int]]:
+    """``act_all`` and ``learn_all``, compiled for arguments of these types, which then must be of these types.
+
+    Numba looks at the type of every argument of every call, which takes longer than these functions do.
+    """
+    none, never, nothing = np.zeros(0, np.int64), np.zeros(0, np.bool_), np.zeros(0, np.float32)
+    with _notice():
+        act_for = _for_types_of(act_all, settings, memory, none, none)
+        return act_for, _for_types_of(learn_all, settings, memory, none, none, nothing, none, never, never)
+
+
+def _for_types_of(function: Any, *arguments: Any) -> Any:
+    function(*arguments)  # compiles; there is no environment to act in
+    if not hasattr(function, "get_overload"):  # NUMBA_DISABLE_JIT=1
+        return function
+    return function.get_overload(tuple(numba.typeof(argument) for argument in arguments))
+
+
+@contextmanager
+def _notice() -> Iterator[None]:
+    """Says what takes so long, if something does."""
     text = "Compiling the tabular engine; this takes half a minute, once on this machine"
     notice = threading.Timer(2.0, print, [text], {"file": sys.stderr, "flush": True})
     notice.daemon = True
     notice.start()
     try:
-        if world is not None:
-            play(settings, memory, world, 0, 1)
-        else:
-            none, never = np.zeros(0, np.int64), np.zeros(0, np.bool_)
-            act_all(settings, memory, none, none)
-            learn_all(settings, memory, none, none, np.zeros(0, np.float32), none, never, never)
+        yield
     finally:
         notice.cancel()

@@ -46,7 +46,7 @@ def progress(memory):
 def exploration_number(settings, memory):
     """epsilon, the temperature or c at present."""
     start, end, fraction = settings.exploration_number
-    return linear(start, end, fraction, progress(memory))
+    return start if start == end else linear(start, end, fraction, progress(memory))
 
 
 @inlined
@@ -155,7 +155,7 @@ def target_of(settings, memory, env, table, reward, discount, next_state):
 def step_size(settings, memory, table, state, action):
     """Alpha for an entry: the schedule, divided by a power of its visits."""
     start, end, fraction = settings.learning_rate
-    scale = linear(start, end, fraction, progress(memory))
+    scale = start if start == end else linear(start, end, fraction, progress(memory))
     return visit_step_size(scale, settings.visit_power, max(memory.visits[table, state, action], 1))
 
 

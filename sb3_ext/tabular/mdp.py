@@ -127,6 +127,59 @@ class TabularMDP:
         )
 
     @classmethod
+    def from_sparse(
+        cls,
+        transitions: Sequence[Any],
+        reward: npt.ArrayLike | Sequence[Any],
+        terminated: npt.ArrayLike = False,
+        start: npt.ArrayLike | None = None,
+    ) -> Self:
+        """Builds an MDP from SciPy's sparse matrices, one for each action: for many states with few outcomes each.
+
+        K is the largest number of entries in a row; the arrays take some 21 bytes for each of the S * A * K outcomes.
+
+        Args:
+            transitions: A sparse matrices [S, S]; entry (s, s') of matrix a is p(s' | s, a).
+            reward: r(s, a) [S, A], or A sparse matrices [S, S] of the rewards of the transitions, 0 where empty.
+            terminated: bool [S], True for the states that end the episode when they are entered. No episode goes on
+                from there: their own rows, which may be empty, do not count.
+            start: [S], the distribution of the first state; uniform over all states if left out.
+
+        Raises:
+            ValueError: If shapes disagree or a number is impossible; the message names the state and the action.
+
+        Example:
+            >>> from scipy.sparse import csr_array
+            >>> mdp = TabularMDP.from_sparse([csr_array([[0.5, 0.5], [0, 0]])], [[-1.0], [0.0]], [False, True])
+            >>> mdp.to_P()[0]
+            {0: [(0.5, 0, -1.0, False), (0.5, 1, -1.0, True)]}
+        """
+        if not len(transitions):
+            raise ValueError("transitions must hold a sparse matrix for each action, got none")
+        n_states, n_actions = transitions[0].shape[0], len(transitions)
+        rows = [_sparse_rows(f"transitions[{a}]", matrix, n_states) for a, matrix in enumerate(transitions)]
+        n_outcomes = max(1, *(int(np.diff(matrix.indptr).max()) for matrix in rows))
+        shape = (n_states, n_actions, n_outcomes)
+        next_state, probability = np.zeros(shape, dtype=np.int32), np.zeros(shape)
+        of_transitions = _are_sparse(reward)
+        rewards = np.zeros(shape) if of_transitions else _broadcast("reward", _floats(reward), shape)
+        if of_transitions and len(reward) != n_actions:  # type: ignore[arg-type]
+            raise ValueError(f"reward: there are {n_actions} actions and rewards of {len(reward)}")  # type: ignore[arg-type]
+        for action, matrix in enumerate(rows):
+            state = np.repeat(np.arange(n_states), np.diff(matrix.indptr))
+            place = (state, action, np.arange(len(state)) - matrix.indptr[state])
+            next_state[place], probability[place] = matrix.indices, matrix.data
+            if of_transitions:
+                of_action = _sparse_rows(f"reward[{action}]", reward[action], n_states)  # type: ignore[index]
+                rewards[place] = np.asarray(of_action[state, matrix.indices]).ravel()
+        ends = _broadcast_ends(terminated, n_states)
+        if ends.any():
+            stay = np.flatnonzero(ends)
+            next_state[stay], probability[stay], probability[stay, :, 0] = stay[:, None, None], 0.0, 1.0
+            rewards = np.where(ends[:, None, None], 0.0, rewards)
+        return cls.from_arrays(next_state, rewards, ends[next_state], probability, start)
+
+    @classmethod
     def from_P(cls, P: TransitionTable, start: npt.ArrayLike | None = None) -> Self:
         """Builds an MDP from Gymnasium's ``P[state][action] = [(probability, next_state, reward, terminated), ...]``.
 
@@ -137,6 +190,8 @@ class TabularMDP:
         Raises:
             ValueError: If a state has another number of actions than state 0, or a number is impossible.
         """
+        if not len(P) or not len(P[0]):
+            raise ValueError("P: state 0 has no actions" if len(P) else "P has no states")
         n_states, n_actions = len(P), len(P[0])
         for state in range(n_states):
             if len(P[state]) != n_actions:
@@ -243,6 +298,31 @@ def _floats(values: npt.ArrayLike) -> npt.NDArray[np.floating[Any]]:
     """As float64, but float32 stays float32 (half the memory)."""
     array = np.asarray(values)
     return array if array.dtype == np.float32 else array.astype(np.float64, copy=False)
+
+
+def _are_sparse(matrices: Any) -> bool:
+    """Whether these are SciPy's sparse matrices, one for each action (SciPy itself is not needed to find out)."""
+    return isinstance(matrices, Sequence) and len(matrices) > 0 and hasattr(matrices[0], "tocsr")
+
+
+def _sparse_rows(name: str, matrix: Any, n_states: int) -> Any:
+    """The matrix [S, S] by rows, a copy without zeros and repeated entries."""
+    if not hasattr(matrix, "tocsr"):
+        raise ValueError(f"{name} must be a SciPy sparse matrix, got {type(matrix).__name__}; or use from_arrays")
+    if matrix.shape != (n_states, n_states):
+        raise ValueError(f"{name} has the shape {list(matrix.shape)}, not {[n_states, n_states]}")
+    rows = matrix.tocsr().copy()
+    rows.sum_duplicates()
+    rows.eliminate_zeros()
+    return rows
+
+
+def _broadcast_ends(terminated: npt.ArrayLike, n_states: int) -> npt.NDArray[np.bool_]:
+    """One truth value for each state."""
+    ends = np.asarray(terminated, dtype=np.bool_)
+    if ends.shape not in ((), (n_states,)):
+        raise ValueError(f"terminated has the shape {list(ends.shape)}, there are {n_states} states")
+    return np.broadcast_to(ends, (n_states,))
 
 
 def _state_indices(next_state: npt.NDArray[Any], n_states: int) -> npt.NDArray[np.int32]:

@@ -105,6 +105,8 @@ def visit_step_size(scale: float, power: float, n_visits: int) -> float:
         return scale
     if power == 1:
         return scale / n_visits
+    if power == 0.5:
+        return scale / math.sqrt(n_visits)
     return scale * math.pow(n_visits, -power)
 
 

@@ -5,9 +5,11 @@ import pickle
 import gymnasium as gym
 import numpy as np
 import pytest
+from scipy import sparse
 
 from sb3_ext.tabular import TabularMDP
 from sb3_ext.tabular.mdp import pick_outcome
+from sb3_ext.tabular.planning import look_ahead
 
 TOY_TEXTS = ["FrozenLake-v1", "CliffWalking-v1", "CliffWalkingSlippery-v1", "Taxi-v4"]
 
@@ -112,3 +114,88 @@ def test_P_with_unequal_numbers_of_actions_is_refused():
     outcome = [(1.0, 0, 0.0, True)]
     with pytest.raises(ValueError, match="state 1 has 1 actions, state 0 has 2"):
         TabularMDP.from_P({0: {0: outcome, 1: outcome}, 1: {0: outcome}})
+
+
+def sparse_and_dense(seed, n_states=30, n_actions=3):
+    """The same random world as A sparse matrices and by dense [A, S, S] arrays; the last state is the end."""
+    rng = np.random.default_rng(seed)
+    dense = rng.random((n_actions, n_states, n_states)) * (rng.random((n_actions, n_states, n_states)) < 0.1)
+    dense[:, np.arange(n_states), rng.integers(n_states, size=n_states)] += 0.1
+    dense /= dense.sum(axis=2, keepdims=True)
+    rewards = rng.normal(size=dense.shape) * (dense > 0)
+    return [sparse.csr_array(matrix) for matrix in dense], dense, rewards
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("to", [sparse.csr_array, sparse.csc_matrix, sparse.coo_array])
+def test_from_sparse_is_the_dense_world(seed, to):
+    matrices, dense, rewards = sparse_and_dense(seed)
+    n_actions, n_states, _ = dense.shape
+    ends = np.arange(n_states) == n_states - 1
+    everything = TabularMDP.from_arrays(
+        np.broadcast_to(np.arange(n_states), (n_states, n_actions, n_states)),
+        np.where(ends[:, None, None], 0.0, rewards.swapaxes(0, 1)),
+        ends[:, None, None] | ends,
+        np.where(ends[:, None, None], np.eye(n_states)[-1], dense.swapaxes(0, 1)),
+    )
+    mdp = TabularMDP.from_sparse([to(matrix) for matrix in matrices], [to(matrix) for matrix in rewards], ends)
+    assert mdp.n_outcomes < n_states / 2
+    values = np.random.default_rng(seed).normal(size=n_states)
+    np.testing.assert_allclose(look_ahead(mdp, values, 0.9), look_ahead(everything, values, 0.9), atol=1e-12)
+    of_pairs = TabularMDP.from_sparse([to(matrix) for matrix in matrices], mdp.expected_reward, ends)
+    np.testing.assert_allclose(look_ahead(of_pairs, values, 0.9), look_ahead(everything, values, 0.9), atol=1e-12)
+
+
+def test_from_sparse_adds_repeated_entries_and_does_not_count_zeros():
+    matrix = sparse.coo_array(([0.5, 0.25, 0.25, 0.0], ([0, 0, 0, 0], [0, 1, 1, 0])), shape=(2, 2))
+    mdp = TabularMDP.from_sparse([matrix], [[-1.0], [7.0]], [False, True], start=[1, 0])
+    assert mdp.to_P() == {0: {0: [(0.5, 0, -1.0, False), (0.5, 1, -1.0, True)]}, 1: {0: [(1.0, 1, 0.0, True)]}}
+    assert mdp.start.tolist() == [1, 0]
+
+
+def test_from_sparse_takes_a_large_world():
+    n_states = 200_000
+    line = sparse.diags([np.full(n_states, 0.5), np.full(n_states - 1, 0.5)], [0, 1]).tolil()
+    line[-1, -1] = 1.0
+    mdp = TabularMDP.from_sparse([line, line], np.zeros((n_states, 2)), np.arange(n_states) == n_states - 1)
+    assert mdp.next_state.shape == (n_states, 2, 2)
+    assert mdp.nbytes < 30 * mdp.next_state.size
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (([], [[0.0]]), "a sparse matrix for each action, got none"),
+        (([np.eye(2)], [[0.0], [0.0]]), r"transitions\[0\] must be a SciPy sparse matrix, got ndarray"),
+        (([sparse.eye(2), sparse.eye(3)], 0.0), r"transitions\[1\] has the shape \[3, 3\], not \[2, 2\]"),
+        (([sparse.csr_array((2, 3))], 0.0), r"transitions\[0\] has the shape \[2, 3\], not \[2, 2\]"),
+        (([sparse.eye(2), 0.9 * sparse.eye(2)], 0.0), "state 0, action 1: probabilities must sum to 1, got 0.9"),
+        (([sparse.csr_array([[1.0, 0], [0, 0]])], 0.0), "state 1, action 0: probabilities must sum to 1, got 0.0"),
+        (([sparse.csr_array([[1.5, -0.5], [0, 1]])], 0.0), "state 0, action 0: a probability must not be negative"),
+        (([sparse.eye(2)], [[0.0], [np.nan]]), "state 1, action 0: a reward must be finite, got nan"),
+        (([sparse.eye(2)], [[0.0], [0.0], [0.0]]), r"reward has the shape \[3, 1\], next_state has \[2, 1, 1\]"),
+        (([sparse.eye(2)], [sparse.csr_array([[np.nan, 0], [0, 0]])]), "state 0, action 0: a reward must be finite"),
+        (([sparse.eye(2)] * 2, [sparse.eye(2)]), "reward: there are 2 actions and rewards of 1"),
+        (([sparse.eye(2)], [sparse.eye(3)]), r"reward\[0\] has the shape \[3, 3\], not \[2, 2\]"),
+        (([sparse.eye(2)], 0.0, [True]), r"terminated has the shape \[1\]"),
+    ],
+)
+def test_impossible_sparse_models_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        TabularMDP.from_sparse(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ({0: {0: [(0.5, 0, 0.0, True)]}}, "state 0, action 0: probabilities must sum to 1, got 0.5"),
+        ({0: {0: [(1.0, 0, 0.0, True)], 1: []}}, "state 0, action 1: probabilities must sum to 1, got 0.0"),
+        ({0: {0: [(1.0, 0, float("nan"), True)]}}, "state 0, action 0: a reward must be finite, got nan"),
+        ({0: {0: [(1.0, 7, 0.0, True)]}}, "state 0, action 0: next_state must lie in 0 .. 0, got 7"),
+        ({}, "P has no states"),
+        ({0: {}}, "P: state 0 has no actions"),
+    ],
+)
+def test_impossible_tables_are_refused(table, message):
+    with pytest.raises(ValueError, match=message):
+        TabularMDP.from_P(table)
