@@ -58,7 +58,8 @@ class Recipe:
 
     def settings(self) -> dict[str, Any]:
         """Everything that decides the result, the class's defaults included, as plain data."""
-        parameters = inspect.signature(load(self.algo)).parameters.values()
+        lineage = [cls for cls in reversed(load(self.algo).__mro__) if "__init__" in vars(cls)]
+        parameters = [parameter for cls in lineage for parameter in inspect.signature(cls).parameters.values()]
         defaults = {
             parameter.name: parameter.default
             for parameter in parameters

@@ -7,7 +7,9 @@ Read them in this order:
     losses.py       policy gradient and entropy, in PyTorch
     gradients.py    how much a gradient estimate scatters
     episodes.py     whole episodes from parallel environments
+    exploration.py  epsilon-greedy, Boltzmann, upper confidence bounds
     checks.py       numbers that are not finite
+    random_numbers.py, compiling.py    what compiled loops are made of
 """
 
 from sb3_ext.common.advantages import (
@@ -18,13 +20,18 @@ from sb3_ext.common.advantages import (
 )
 from sb3_ext.common.checks import refuse_non_finite
 from sb3_ext.common.episodes import EpisodeBuffer, Episodes, take
+from sb3_ext.common.exploration import UCB, Boltzmann, EpsilonGreedy, Exploration
 from sb3_ext.common.gradients import flat_gradient, gradient_variance
 from sb3_ext.common.losses import categorical_entropy, entropy_loss, policy_gradient_loss
 from sb3_ext.common.returns import discounted_returns, lambda_returns, n_step_returns
 
 __all__ = [
+    "UCB",
+    "Boltzmann",
     "EpisodeBuffer",
     "Episodes",
+    "EpsilonGreedy",
+    "Exploration",
     "categorical_entropy",
     "discounted_returns",
     "entropy_loss",

@@ -172,6 +172,7 @@ def make_memory(
 
 def recall(settings: Settings, memory: Memory) -> None:
     """Rebuilds what is derived from Dyna's model: the list of its pairs and the links between states, in place."""
+    memory.priority[:] = 0
     known = memory.tried > 0
     if settings.kappa > 0:  # Dyna-Q+ plans at all actions of the states that it knows
         known = np.broadcast_to(known.any(axis=1, keepdims=True), known.shape)

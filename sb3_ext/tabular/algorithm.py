@@ -10,10 +10,14 @@ import json
 import math
 import pathlib
 import re
+import signal
+import threading
 import time
 import warnings
 import zipfile
 from abc import abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -28,7 +32,16 @@ from stable_baselines3.common.utils import ConstantSchedule, FloatSchedule, Line
 
 from sb3_ext.common import refuse_non_finite
 from sb3_ext.common.exploration import EpsilonGreedy, Exploration
-from sb3_ext.tabular.agent import Memory, Settings, begin_episodes, kept_shapes, make_memory, needed_gigabytes
+from sb3_ext.tabular.agent import (
+    DYNA_Q,
+    Memory,
+    Settings,
+    begin_episodes,
+    kept_shapes,
+    make_memory,
+    needed_gigabytes,
+    recall,
+)
 from sb3_ext.tabular.callback_schedule import advance, calls_until_due, episodes_until_due, must_see_every_step
 from sb3_ext.tabular.engine import make_ready, play, step_functions
 from sb3_ext.tabular.policy import TabularPolicy
@@ -53,7 +66,8 @@ class TabularAlgorithm(BaseAlgorithm):
         gamma: Discount, from 0 to 1; 1 for tasks whose episodes end.
         exploration: An ``EpsilonGreedy``, ``Boltzmann`` or ``UCB``, or a number: a constant epsilon.
         initial_value: Q(s, a) before anything is learned. The default is optimistic where a success is worth 1 and
-            every step costs: what was not tried yet looks good (section 2.6). The book's is 0.
+            every step costs: what was not tried yet looks good (section 2.6). With gamma near 1 and no cost of a step
+            it looks good for too long: take 0 then, as the book does.
         engine: "compiled" plays in the environments' place, a hundred times faster, where they are nothing but a
             transition table (``worlds.py``); "step" steps them; "auto" compiles where it can. Both learn the same
             table, bit for bit, and give callbacks, monitors and the logger the same.
@@ -201,12 +215,11 @@ class TabularAlgorithm(BaseAlgorithm):
         if not total_timesteps >= 0:
             raise ValueError(f"total_timesteps must be 0 or more, got {total_timesteps}")
         goes_on = self._memory is not None and not reset_num_timesteps and self._last_obs is not None
-        steps_before = self.num_timesteps
         total_timesteps, callback = self._setup_learn(
             total_timesteps, callback, reset_num_timesteps, tb_log_name or self.algorithm, progress_bar
         )
         assert isinstance(callback, BaseCallback)
-        memory = self._prepare_memory(total_timesteps, steps_before, goes_on)
+        memory = self._prepare_memory(total_timesteps, goes_on)
         world = self._choose_engine(callback)
         if isinstance(world, ExactWorld):
             make_ready(self.settings, memory, world.world)
@@ -218,7 +231,7 @@ class TabularAlgorithm(BaseAlgorithm):
         callback.on_training_end()
         return self
 
-    def _prepare_memory(self, total_timesteps: int, steps_before: int, goes_on: bool) -> Memory:
+    def _prepare_memory(self, total_timesteps: int, goes_on: bool) -> Memory:
         """The arrays that learning works on: the policy's own, and those that last as long as this object."""
         kept = self.policy.arrays()
         if self._memory is None or len(self._memory.next_action) != self.n_envs:
@@ -227,7 +240,7 @@ class TabularAlgorithm(BaseAlgorithm):
         if not goes_on:
             begin_episodes(memory)
         if len(memory.last_tried):
-            memory.last_tried[:] += self.num_timesteps - steps_before  # the clock may be set back
+            memory.last_tried[:] += self.num_timesteps - memory.clock[0]  # the clock may be set back, the table loaded
         memory.clock[:] = self.num_timesteps, max(total_timesteps, 1)
         memory.errors[:] = 0
         return memory
@@ -269,7 +282,8 @@ class TabularAlgorithm(BaseAlgorithm):
         while self.num_timesteps < total_timesteps:
             callback.on_rollout_start()
             if rate is not None:
-                settings = settings._replace(learning_rate=(rate(self._current_progress_remaining),) * 2 + (1.0,))
+                remaining = 1.0 - self.num_timesteps / total_timesteps
+                settings = settings._replace(learning_rate=(rate(remaining),) * 2 + (1.0,))
             act_all(settings, memory, states, actions)
             new_obs, rewards, dones, infos = env.step(actions + first_action)
             next_states = reached = self._states_of(new_obs)
@@ -320,21 +334,22 @@ class TabularAlgorithm(BaseAlgorithm):
                 n_calls = int(min(due, n_at_once, -(-(total_timesteps - self.num_timesteps) // n_envs)))
                 until_log = log_interval - self._episode_num % log_interval if logs else math.inf
                 max_finished = int(min(until_log, episodes_until_due(callback), 2**62))
-                started = time.perf_counter()
-                n_calls = play(self.settings, memory, arrays, n_calls, max_finished)
-                n_at_once = _adapted(n_at_once, n_calls, time.perf_counter() - started)
-                self.num_timesteps += n_calls * n_envs
-                self._update_current_progress_remaining(self.num_timesteps, total_timesteps)
-                new_obs, rewards, dones = arrays.states.copy(), arrays.rewards.copy(), arrays.dones.copy()
-                self._last_obs, self._last_episode_starts = new_obs, dones
-                world.record_episodes(n_calls)
-                count = int(arrays.n_finished[0])
-                latest = np.flatnonzero(arrays.finished_call[:count] == n_calls - 1)
-                self._take_in(world, range(count - len(latest)))
-                self._count_episodes(count - len(latest), log_interval, logs=False)
-                advance(callback, n_calls - 1, count - len(latest))
-                if due <= n_calls or count >= max_finished:
-                    world.write()
+                with _interruption_waits():
+                    started = time.perf_counter()
+                    n_calls = play(self.settings, memory, arrays, n_calls, max_finished)
+                    n_at_once = _adapted(n_at_once, n_calls, time.perf_counter() - started)
+                    self.num_timesteps += n_calls * n_envs
+                    self._update_current_progress_remaining(self.num_timesteps, total_timesteps)
+                    new_obs, rewards, dones = arrays.states.copy(), arrays.rewards.copy(), arrays.dones.copy()
+                    self._last_obs, self._last_episode_starts = new_obs, dones
+                    world.record_episodes(n_calls)
+                    count = int(arrays.n_finished[0])
+                    latest = np.flatnonzero(arrays.finished_call[:count] == n_calls - 1)
+                    self._take_in(world, range(count - len(latest)))
+                    self._count_episodes(count - len(latest), log_interval, logs=False)
+                    advance(callback, n_calls - 1, count - len(latest))
+                    if due <= n_calls or count >= max_finished:
+                        world.write()
                 actions, infos = arrays.actions.copy(), world.infos(latest)
                 callback.update_locals(locals())
                 if not callback.on_step():
@@ -394,6 +409,16 @@ class TabularAlgorithm(BaseAlgorithm):
             return FloatSchedule(self.learning_rate)(1 - progress)
         return LinearSchedule(*schedule)(1 - progress)
 
+    def set_parameters(self, *args: Any, **kwargs: Any) -> None:
+        """See SB3."""
+        super().set_parameters(*args, **kwargs)
+        self._recall()
+
+    def _recall(self) -> None:
+        """Has Dyna plan with the model of the world that was put in the place of its own."""
+        if self._memory is not None and self.settings.rule == DYNA_Q:
+            recall(self.settings, self._memory)
+
     # ---- Files ------------------------------------------------------------------------------------------------------
 
     def _excluded_save_params(self) -> list[str]:
@@ -442,6 +467,7 @@ class TabularAlgorithm(BaseAlgorithm):
                     f"{path}: {name} has the shape {shape}, this {self.algorithm} needs {list(array.shape)}"
                 )
             array[:] = there
+        self._recall()
 
 
 TABLE_FORMAT = "sb3_ext table 1"
@@ -500,6 +526,22 @@ def whole_number(name: str, value: int, at_least: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < at_least:
         raise ValueError(f"{name} must be a whole number, at least {at_least}, got {value}")
     return int(value)
+
+
+@contextmanager
+def _interruption_waits() -> Iterator[None]:
+    """Ctrl-C takes effect at the end of the block, so that what was played is also counted."""
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGINT) is None:
+        yield
+        return
+    pressed: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: pressed.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if pressed:
+            signal.raise_signal(signal.SIGINT)
 
 
 def _adapted(n_at_once: int, n_calls: int, seconds: float) -> int:

@@ -77,6 +77,10 @@ def _until_timesteps(callback: EveryNTimesteps) -> float:
     return max(-(-missing // callback.training_env.num_envs), 1)
 
 
+def _at_once_if_over(callback: StopTrainingOnMaxEpisodes) -> float:
+    return 1 if callback.n_episodes >= callback._total_max_episodes else math.inf  # else episodes_until_due knows
+
+
 def _never(_: BaseCallback) -> float:
     return math.inf
 
@@ -85,7 +89,7 @@ _CALLS_UNTIL_DUE = {
     CallbackList: _never,
     ConvertCallback: _never,
     ProgressBarCallback: _never,
-    StopTrainingOnMaxEpisodes: _never,
+    StopTrainingOnMaxEpisodes: _at_once_if_over,
     EvalCallback: _every("eval_freq"),
     CheckpointCallback: _every("save_freq"),
     EveryNTimesteps: _until_timesteps,

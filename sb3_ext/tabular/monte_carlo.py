@@ -40,9 +40,9 @@ class MonteCarloControl(TabularAlgorithm):
         self,
         policy: str | type[TabularPolicy],
         env: GymEnv | str | None,
-        learning_rate: float | Schedule | str = "lin_1/N^0.5",
+        learning_rate: float | Schedule | str = "1/N^0.6",
         gamma: float = 0.99,
-        exploration: Exploration | float = EpsilonGreedy(1.0, 0.01, fraction=0.5),  # noqa: B008  (it is frozen)
+        exploration: Exploration | float = EpsilonGreedy(0.5, 0.01, fraction=0.5),  # noqa: B008  (it is frozen)
         *args: Any,
         visits: Literal["first", "every"] = "first",
         **kwargs: Any,

@@ -82,13 +82,18 @@ class ExactWorld:
             bases = [self._unwrap(index, single) for index, single in enumerate(self.envs)]
             self.base, self.mdp = _base(bases[0]), TabularMDP.from_env(bases[0])
             for other in bases[1:]:
-                if type(other) is not type(bases[0]) or not _same_model(bases[0], other):
+                if type(other) is not type(bases[0]) or _base(other) != self.base or not _same_model(bases[0], other):
                     raise NoExactWorld("the environments differ")
         self._check_keywords()
         self.world = self._make_world(env.num_envs)
 
     def _unwrap(self, index: int, env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
         """The base environment; notes its monitor and time limits on the way."""
+        layer = env
+        while layer is not None:
+            if replaced := {"step", "reset"} & set(vars(layer)):
+                raise NoExactWorld(f"the {replaced.pop()} of {type(layer).__name__} was replaced by another")
+            layer = layer.env if isinstance(layer, gym.Wrapper) else None  # type: ignore[assignment]
         while isinstance(env, gym.Wrapper):
             if type(env) not in SAFE_WRAPPERS:
                 raise NoExactWorld(f"the wrapper {type(env).__name__} is not known to leave the model as it is")
@@ -124,7 +129,8 @@ class ExactWorld:
         if self.envs is None:
             limits = [getattr(self.batch, "max_episode_steps", None) or NO_LIMIT] * n_envs
         return World(
-            thresholds, mdp.next_state.astype(np.int64), mdp.reward.astype(np.float64), np.array(mdp.terminated),
+            thresholds, mdp.next_state.astype(np.int64, order="C"), mdp.reward.astype(np.float64, order="C"),
+            mdp.terminated.astype(np.bool_, order="C"),
             start_states, start_thresholds, np.zeros((n_envs, 4), np.uint64), self.base.numpys,
             limits=np.array(limits, np.int64), **blank_progress(n_envs),
         )  # fmt: skip
@@ -134,6 +140,8 @@ class ExactWorld:
     def read(self) -> None:
         """Takes over from the environments."""
         world = self.world
+        if self.vec_monitor is not None:
+            world.returns32[:], world.elapsed[:] = self.vec_monitor.episode_returns, self.vec_monitor.episode_lengths
         if self.envs is None:
             world.states[:], world.elapsed[:] = self.batch.states, self.batch.elapsed  # type: ignore[attr-defined]
             world.random_states[:, :1] = self.batch.random_states  # type: ignore[attr-defined]
@@ -149,8 +157,6 @@ class ExactWorld:
                     world.elapsed[index] = self.time_limits[index][0]._elapsed_steps  # type: ignore[call-overload]
                 if monitor is not None:
                     world.elapsed[index], world.returns[index] = len(monitor.rewards), sum(monitor.rewards)
-        if self.vec_monitor is not None:
-            world.returns32[:] = self.vec_monitor.episode_returns
 
     def write(self) -> None:
         """Hands back to the environments."""
@@ -186,10 +192,9 @@ class ExactWorld:
                 monitor.total_steps += n_calls
         if self.vec_monitor is not None:
             self.vec_monitor.episode_count += count
-        if self.monitors[0] is not None:
-            seconds = time.time() - self.monitors[0].t_start
-            for index, monitor in enumerate(self.monitors):
-                assert monitor is not None
+        for index, monitor in enumerate(self.monitors):
+            if monitor is not None:
+                seconds = time.time() - monitor.t_start
                 mine = slice(count) if len(self.monitors) == 1 else world.finished_env[:count] == index
                 monitor.episode_returns += world.finished_return[:count][mine].tolist()
                 lengths = world.finished_length[:count][mine].tolist()
@@ -292,7 +297,7 @@ def _declared_base(env: Any) -> Base:
 
     A subclass that changes ``step`` or ``reset`` must say so again.
     """
-    owners = [_owner(type(env), name) for name in ("plays_its_model", "step", "reset", "step_wait")]
+    owners = [_owner(type(env), name) for name in ("plays_its_model", "step", "reset", "step_async", "step_wait")]
     how = getattr(env, "plays_its_model", None)
     lineage = type(env).__mro__
     if how is None or owners[0] is None:

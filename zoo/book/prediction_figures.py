@@ -12,7 +12,6 @@ step sizes are made on the same episodes. Left out: the offline lambda-return al
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -33,41 +32,13 @@ from sb3_ext.tabular.prediction import (
     td_lambda_prediction,
     td_prediction,
 )
-
-Floats = npt.NDArray[np.float64]
+from sb3_ext.zoo.book.curves import Curves, Floats, frame
 
 STEP_SIZES = (0.01, 0.02, 0.03, 0.05, 0.075, *(round(0.05 * k, 2) for k in range(2, 21)))
 N_STEPS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 LAMBDAS = (0.0, 0.4, 0.8, 0.9, 0.95, 0.975, 0.99, 1.0)
 TD_STEP_SIZES = (0.15, 0.1, 0.05)
 MONTE_CARLO_STEP_SIZES = (0.01, 0.02, 0.03, 0.04)
-
-
-@dataclass(frozen=True)
-class Curves:
-    """Several curves over the same points, each measured in many runs.
-
-    Attributes:
-        x: [N], the points.
-        runs: label -> [n_runs, N], what each run gave.
-    """
-
-    x: Floats
-    runs: Mapping[str, Floats]
-
-    def mean(self, label: str) -> Floats:
-        """Mean over the runs [N]."""
-        return self.runs[label].mean(axis=0)
-
-    def standard_error(self, label: str) -> Floats:
-        """Standard error of that mean [N]; not a number where a run's value is infinite."""
-        with np.errstate(over="ignore", invalid="ignore"):
-            return self.runs[label].std(axis=0, ddof=1) / np.sqrt(len(self.runs[label]))
-
-    def lowest(self, label: str) -> tuple[float, float, float]:
-        """The point where the mean is lowest, the mean there and its standard error."""
-        best = int(self.mean(label).argmin())
-        return float(self.x[best]), float(self.mean(label)[best]), float(self.standard_error(label)[best])
 
 
 def rms_error(values: npt.ArrayLike, truth: npt.ArrayLike) -> Floats:
@@ -212,7 +183,7 @@ def blackjack_task() -> tuple[TabularMDP, npt.NDArray[np.int64], int]:
 
 def draw_example_6_2_values(curves: Curves) -> Figure:
     """The run of seed 0, as in the book, and the true values; behind 100 episodes, 10th to 90th percentile of runs."""
-    figure, axes = _frame("Example 6.2: values learned by TD(0), step size 0.1", "state", "estimated value")
+    figure, axes = frame("Example 6.2: values learned by TD(0), step size 0.1", "state", "estimated value")
     for label, runs in curves.runs.items():
         axes.plot(curves.x, runs[0], marker="o", markersize=4, label=label)
     low, high = np.percentile(curves.runs["100 episodes"], [10, 90], axis=0)
@@ -225,7 +196,7 @@ def draw_example_6_2_values(curves: Curves) -> Figure:
 
 def draw_example_6_2_errors(curves: Curves) -> Figure:
     """Error over episodes, TD(0) in blues, Monte Carlo in reds."""
-    figure, axes = _frame("Example 6.2: TD(0) and constant-step Monte Carlo", "episodes", _RMS_OF_WALK)
+    figure, axes = frame("Example 6.2: TD(0) and constant-step Monte Carlo", "episodes", _RMS_OF_WALK)
     _draw_curves(axes, curves, _shades(curves))
     axes.set(ylim=(0, None), xlim=(0, curves.x[-1]))
     axes.legend(frameon=False, ncols=2, title=r"method and $\alpha$")
@@ -234,7 +205,7 @@ def draw_example_6_2_errors(curves: Curves) -> Figure:
 
 def draw_figure_6_2(curves: Curves) -> Figure:
     """Error over episodes of the two batch methods."""
-    figure, axes = _frame("Figure 6.2: batch updating", "episodes in the batch", _RMS_OF_WALK)
+    figure, axes = frame("Figure 6.2: batch updating", "episodes in the batch", _RMS_OF_WALK)
     _draw_curves(axes, curves, {"batch TD": "C0", "batch MC": "C3"})
     axes.set(ylim=(0, 0.25), xlim=(0, curves.x[-1]))
     axes.legend(frameon=False)
@@ -253,8 +224,8 @@ def draw_figure_12_6(curves: Curves) -> Figure:
 
 def draw_figure_5_3(curves: Curves) -> Figure:
     """Mean squared error over episodes, logarithmic."""
-    figure, axes = _frame(
-        "Figure 5.3: a blackjack state's value, off-policy", "episodes", f"mean square error, {_n_runs(curves)} runs"
+    figure, axes = frame(
+        "Figure 5.3: a blackjack state's value, off-policy", "episodes", f"mean square error, {curves.n_runs} runs"
     )
     _draw_curves(axes, curves, {"ordinary": "C2", "weighted": "C3"})
     axes.set(xscale="log", ylim=(0, 5), xlim=(1, curves.x[-1]))
@@ -266,21 +237,12 @@ _RMS_OF_WALK = "RMS error, mean over states and runs"
 
 
 def _draw_step_sizes(curves: Curves, title: str) -> Figure:
-    figure, axes = _frame(title, r"$\alpha$", "RMS error, mean over states, 10 episodes and runs")
+    figure, axes = frame(title, r"$\alpha$", "RMS error, mean over states, 10 episodes and runs")
     colors = matplotlib.colormaps["viridis"](np.linspace(0, 0.92, len(curves.runs)))
     _draw_curves(axes, curves, dict(zip(curves.runs, colors, strict=True)))
     axes.set(ylim=(0.25, 0.55), xlim=(0, 1))
     axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
-
-
-def _frame(title: str, x_label: str, y_label: str) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(7, 4.2), layout="constrained")
-    axes = figure.subplots()
-    axes.set(title=title, xlabel=x_label, ylabel=y_label)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(axis="y", alpha=0.3)
-    return figure, axes
 
 
 def _draw_curves(axes: Axes, curves: Curves, colors: Mapping[str, Any]) -> None:
@@ -300,10 +262,6 @@ def _shades(curves: Curves) -> dict[str, Any]:
         labels = [label for label in curves.runs if label.startswith(name)]
         shades.update(zip(labels, matplotlib.colormaps[palette](np.linspace(0.45, 0.95, len(labels))), strict=True))
     return shades
-
-
-def _n_runs(curves: Curves) -> int:
-    return len(next(iter(curves.runs.values())))
 
 
 FIGURES: dict[str, tuple[Callable[..., Curves], Callable[[Curves], Figure]]] = {
