@@ -204,12 +204,11 @@ def tabular_jobs(options: argparse.Namespace) -> Iterator[Job]:
     """Compiled algorithms and a hand-written loop by turns; the step engine and bare stepping by turns; the rest."""
     from sb3_ext.zoo import speed_tabular as tabular
 
-    loop = partial(tabular.hand_written_steps_per_second, SECONDS)
     for repeat in range(options.repeats):
         for algo in tabular.COMPILED:
             task = f"{algo}, vs hand-written Q-learning"
             yield Job("tabular", task, "sb3-ext", repeat, partial(tabular.compiled_steps_per_second, algo), "steps/s")
-            yield Job("tabular", task, "other", repeat, loop, "steps/s")
+            yield Job("tabular", task, "other", repeat, tabular.hand_written_steps_per_second, "steps/s")
     for repeat in range(options.repeats):
         for n_envs in (1, 16):
             task = f"step engine, n_envs={n_envs}, vs bare stepping"

@@ -13,30 +13,33 @@ from sb3_ext.algos import load
 ENV_ID = "FrozenLake-v1"
 COMPILED = ("q_learning", "sarsa", "expected_sarsa", "double_q_learning", "monte_carlo", "dyna_q")
 N_STEPS = 10_000_000  # of a compiled training
-HYPERPARAMETERS = {"learning_rate": 0.1, "gamma": 0.99, "exploration": 0.1, "initial_value": 0.0}  # the loop's as well
+HYPERPARAMETERS = {"learning_rate": 0.1, "gamma": 0.99, "exploration": 0.1, "initial_value": 1.0}  # the loop's as well
 FIRST_STEPS = "from sb3_ext import QLearning; QLearning('TabularPolicy', 'FrozenLake-v1').learn(1000)"
 
 
-def hand_written_steps_per_second(seconds: float) -> float:
-    """Q-learning as one writes it in a first course: a loop over ``env.step`` and a NumPy table."""
+def hand_written_q_table(n_steps: int) -> tuple[float, np.ndarray]:
+    """Q-learning as in a first course, a loop over ``env.step`` and a NumPy table: seconds it took, and the table."""
     env = gym.make(ENV_ID)
-    q_table = np.zeros((env.observation_space.n, env.action_space.n))  # type: ignore[attr-defined]
-    alpha, gamma, epsilon, _ = HYPERPARAMETERS.values()
-    n_steps = 0
-    state, _ = env.reset(seed=0)
+    alpha, gamma, epsilon, initial_value = HYPERPARAMETERS.values()
+    q_table = np.full((env.observation_space.n, env.action_space.n), initial_value)  # type: ignore[attr-defined]
+    env.action_space.seed(0)
     generator = np.random.default_rng(0)
+    state, _ = env.reset(seed=0)
     started = time.perf_counter()
-    while (elapsed := time.perf_counter() - started) < seconds:
-        for _ in range(100):
-            action = int(np.argmax(q_table[state]))
-            if generator.random() < epsilon:
-                action = env.action_space.sample()
-            next_state, reward, terminated, truncated, _ = env.step(action)
-            future = 0.0 if terminated else gamma * np.max(q_table[next_state])
-            q_table[state, action] += alpha * (float(reward) + future - q_table[state, action])
-            state = env.reset()[0] if terminated or truncated else next_state
-        n_steps += 100
-    return n_steps / elapsed
+    for _ in range(n_steps):
+        action = int(np.argmax(q_table[state]))
+        if generator.random() < epsilon:
+            action = env.action_space.sample()
+        next_state, reward, terminated, truncated, _ = env.step(action)
+        future = 0.0 if terminated else gamma * np.max(q_table[next_state])
+        q_table[state, action] += alpha * (float(reward) + future - q_table[state, action])
+        state = env.reset()[0] if terminated or truncated else next_state
+    return time.perf_counter() - started, q_table
+
+
+def hand_written_steps_per_second(n_steps: int = 200_000) -> float:
+    """How fast that is."""
+    return n_steps / hand_written_q_table(n_steps)[0]
 
 
 def compiled_steps_per_second(algo: str) -> float:

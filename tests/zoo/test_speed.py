@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 
-from sb3_ext.zoo import speed, speed_worlds
+from sb3_ext.zoo import speed, speed_planning, speed_tabular, speed_worlds
 from sb3_ext.zoo.speed import SECTIONS, Job
 from sb3_ext.zoo.training import Recipe
 
@@ -58,7 +58,7 @@ def test_help_shows_an_example(capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["fast"], "there is no 'fast'; choose from steps, worlds, reinforce, training"),
+        (["fast"], "there is no 'fast'; choose from steps, worlds, tabular, planning, reinforce, training"),
         (["--seeds", "0"], "must be at least 1, got 0"),
         (["--fraction", "1.5"], "must lie above 0 and be at most 1, got 1.5"),
         (["--fraction", "nan"], "must lie above 0"),
@@ -197,3 +197,35 @@ def test_training_takes_the_same_recipe_to_both(monkeypatch):
         assert (ours.measure.args[2], theirs.measure.args[2]) == ("auto", "dummy")
     assert jobs[0].measure.args[0].n_timesteps == 1000
     assert jobs[0].measure() > 0
+
+
+@pytest.mark.slow
+def test_tabular_measures_every_algorithm_the_step_engine_and_a_sweep(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(speed_tabular, "N_STEPS", 1000)
+    monkeypatch.setattr(speed_tabular, "first_call_seconds", lambda: 0.4)
+    monkeypatch.setattr(speed_tabular, "sweep_seconds", lambda: 2.0)
+    assert speed.main(["tabular", "--repeats", "1", "--output", str(tmp_path)]) == 0
+    measured = rows(tmp_path)
+    assert [row["variant"] for row in measured[:12]] == ["sb3-ext", "other"] * 6
+    assert {row["task"] for row in measured} <= set(speed.ASKED)
+    assert all(float(row["value"]) > 0 for row in measured)
+    assert "vs hand-written" in capsys.readouterr().out
+
+
+def test_the_hand_written_loop_learns():
+    """It must be a fair opponent: the algorithm itself, with the same hyperparameters."""
+    table = speed_tabular.hand_written_q_table(20_000)[1]
+    assert table.shape == (16, 4)
+    assert table[14].max() > 0.3  # beside the goal
+
+
+@pytest.mark.slow
+def test_planning_is_compared_with_quantecon_on_the_same_world(monkeypatch):
+    pytest.importorskip("quantecon")
+    problem = speed_planning.quantecon_problem(6)
+    theirs = problem.solve("policy_iteration").v[:-1]
+    ours = speed_planning.solve(speed_planning.slippery_grid(6)).values
+    np.testing.assert_allclose(ours[:-1], theirs[:-1], atol=2e-6)  # the goal's own value is of no account
+    jobs = list(SECTIONS["planning"].jobs(speed.parser().parse_args(["planning", "--repeats", "2"])))
+    assert [job.variant for job in jobs] == ["sb3-ext", "other"] * 2 + ["sb3-ext"] * 3
+    assert {job.task for job in jobs} <= set(speed.ASKED)
