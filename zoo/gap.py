@@ -114,7 +114,7 @@ def measure_exactly(task: str, algo: str, n_seeds: int) -> list[Gap]:
     import sb3_ext.envs  # noqa: F401  registers the ids
     from sb3_ext.algos import load
     from sb3_ext.tabular import TabularMDP, expected_return, sweep, value_iteration
-    from sb3_ext.zoo.book.pictures import greedy_policy, return_within
+    from sb3_ext.zoo.pictures import greedy_policy, return_within
 
     mdp = TabularMDP.from_env(gym.make(task))
     best = float(mdp.start @ value_iteration(mdp, GAMMA).values)

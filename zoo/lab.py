@@ -1,6 +1,6 @@
 """``sb3-ext lab``: lab D.1 of the course in one go: solve FrozenLake-v1 with Q-learning, and see how.
 
-Read on in ``book/pictures.py``, where each picture is a function.
+Read on in ``pictures/``, where each picture is a function.
 """
 
 import argparse
@@ -124,7 +124,7 @@ def train_and_evaluate(seed: int, timesteps: int, output: Path) -> Result:
     import numpy as np
 
     from sb3_ext.tabular import QLearning
-    from sb3_ext.zoo.book.pictures import return_within
+    from sb3_ext.zoo.pictures import return_within
 
     model = QLearning("TabularPolicy", ENV_ID, seed=seed).learn(timesteps)
     folder(str(output / "models"))
@@ -189,7 +189,7 @@ def make_pictures(options: argparse.Namespace) -> dict[str, Callable[[Path], Any
 def snapshots_at(moments: "np.ndarray | list[float]", timesteps: int) -> dict[int, Any]:
     """The tables of seed 0 at these shares of its training."""
     from sb3_ext.tabular import QLearning
-    from sb3_ext.zoo.book.pictures import TableSnapshots
+    from sb3_ext.zoo.pictures import TableSnapshots
 
     snapshots = TableSnapshots([round(timesteps * float(share)) for share in moments])
     QLearning("TabularPolicy", ENV_ID, seed=0).learn(timesteps, snapshots)
@@ -198,7 +198,7 @@ def snapshots_at(moments: "np.ndarray | list[float]", timesteps: int) -> dict[in
 
 def draw_evolution(timesteps: int, file: Path) -> None:
     """The table over training, side by side."""
-    from sb3_ext.zoo.book.pictures import draw_q_table_evolution
+    from sb3_ext.zoo.pictures import draw_q_table_evolution
 
     title = f"Q-learning on {ENV_ID} (slippery), seed 0: action values and greedy actions"
     draw_q_table_evolution(snapshots_at(list(SNAPSHOTS), timesteps), ENV_ID, title=title).savefig(file, dpi=120)
@@ -208,7 +208,7 @@ def film_evolution(timesteps: int, file: Path) -> None:
     """The table over training, as a film: frames are closer to each other at first, when more happens."""
     import numpy as np
 
-    from sb3_ext.zoo.book.pictures import animate_q_table
+    from sb3_ext.zoo.pictures import animate_q_table
 
     animate_q_table(file, snapshots_at(np.linspace(0, 1, N_FRAMES) ** 3, timesteps), ENV_ID)
 
@@ -217,7 +217,7 @@ def draw_exploration(n_seeds: int, timesteps: int, n_threads: int, file: Path) -
     """Learning curves of the default epsilon, which decays, and of two that do not."""
     from sb3_ext.common.exploration import EpsilonGreedy
     from sb3_ext.tabular import QLearning, sweep
-    from sb3_ext.zoo.book.pictures import ASKED, draw_learning_curves, greedy_policy, return_within
+    from sb3_ext.zoo.pictures import ASKED, draw_learning_curves, greedy_policy, return_within
 
     explorations = [EpsilonGreedy(0.5, 0.02), EpsilonGreedy(0.5), EpsilonGreedy(0.1)]
     runs = sweep(
@@ -242,7 +242,7 @@ def draw_exploration(n_seeds: int, timesteps: int, n_threads: int, file: Path) -
 
 def draw_rates(n_seeds: int, timesteps: int, n_threads: int, file: Path) -> None:
     """Learning rates and discounts."""
-    from sb3_ext.zoo.book.pictures import draw_learning_rates_and_discounts, learning_rates_and_discounts
+    from sb3_ext.zoo.pictures import draw_learning_rates_and_discounts, learning_rates_and_discounts
 
     compared = learning_rates_and_discounts(n_seeds, timesteps, n_threads)
     draw_learning_rates_and_discounts(compared).savefig(file, dpi=120)
@@ -250,7 +250,7 @@ def draw_rates(n_seeds: int, timesteps: int, n_threads: int, file: Path) -> None
 
 def draw_cliff(n_threads: int, file: Path) -> None:
     """The cliff, by the book's settings."""
-    from sb3_ext.zoo.book.pictures import cliff_runs, draw_cliff_paths
+    from sb3_ext.zoo.pictures import cliff_runs, draw_cliff_paths
 
     draw_cliff_paths(cliff_runs(n_threads=n_threads)).savefig(file, dpi=120)
 
@@ -268,7 +268,7 @@ def table(results: list[Result]) -> "Table":
     import numpy as np
     from rich.table import Table
 
-    from sb3_ext.zoo.book.pictures import ASKED, return_within
+    from sb3_ext.zoo.pictures import ASKED, return_within
 
     lines = Table(title=f"Q-learning on {ENV_ID} (slippery): success rate of the greedy policy", show_footer=True)
     simulated, exact = (np.array([getattr(result, name) for result in results]) for name in ("simulated", "exact"))

@@ -15,8 +15,8 @@ from stable_baselines3.common.callbacks import CheckpointCallback
 from sb3_ext.envs.grid.figures import greedy_strengths
 from sb3_ext.tabular import SARSA, DoubleQLearning, QLearning, TabularMDP, policy_evaluation, value_iteration
 from sb3_ext.tabular.planning import expected_return
-from sb3_ext.zoo.book import pictures
-from sb3_ext.zoo.book.pictures import TableSnapshots
+from sb3_ext.zoo import pictures
+from sb3_ext.zoo.pictures import TableSnapshots
 
 
 @cache
@@ -146,11 +146,11 @@ def test_the_cliff_has_the_returns_of_the_reference():
 
 def test_learning_rates_and_discounts_are_exact_rates_of_what_was_learned():
     compared = pictures.learning_rates_and_discounts(n_seeds=2, total_timesteps=2000, n_threads=1)
-    assert compared["gamma"].rates.shape == (len(pictures.DISCOUNTS), 2)
-    assert compared["learning_rate"].rates.shape == (len(pictures.LEARNING_RATES), 2)
+    assert compared["gamma"].rates.shape == (len(pictures.measured.DISCOUNTS), 2)
+    assert compared["learning_rate"].rates.shape == (len(pictures.measured.LEARNING_RATES), 2)
     model = QLearning("TabularPolicy", "FrozenLake-v1", learning_rate=0.2, seed=1).learn(2000)
     policy = pictures.greedy_policy(model.policy.q_table)
-    place = pictures.LEARNING_RATES.index(0.2)
+    place = pictures.measured.LEARNING_RATES.index(0.2)
     assert compared["learning_rate"].rates[place, 1] == pictures.return_within(frozen_lake(), 100, policy)
 
 
@@ -232,8 +232,8 @@ def test_cells_without_a_decision_are_named():
 
 
 def test_a_wide_world_is_stacked_and_a_square_one_stands_in_a_row():
-    assert pictures._arrange(6, (4, 4))[0] == 6
-    assert pictures._arrange(6, (4, 12))[0] == 2
+    assert pictures.table._arrange(6, (4, 4))[0] == 6
+    assert pictures.table._arrange(6, (4, 12))[0] == 2
 
 
 def test_a_world_that_is_no_grid_and_tables_of_another_shape_are_refused():
@@ -257,7 +257,7 @@ def test_the_film_has_a_frame_for_each_table(env_id, tmp_path):
 def test_the_film_has_the_worlds_own_actions(tmp_path, monkeypatch):
     """FrozenLake's actions are left, down, right, up; the film's are up, right, down, left."""
     seen = {}
-    monkeypatch.setattr(pictures, "animate_learning", lambda path, grid, **given: seen.update(given, grid=grid))
+    monkeypatch.setattr(pictures.table, "animate_learning", lambda path, grid, **given: seen.update(given, grid=grid))
     pictures.animate_q_table(tmp_path / "film.gif", {0: np.tile([1.0, 2.0, 3.0, 4.0], (16, 1))}, "FrozenLake-v1")
     assert seen["q_table"][0][0].tolist() == [4.0, 3.0, 2.0, 1.0]
     assert np.isnan(seen["q_table"][0][5]).all()  # a hole
@@ -295,7 +295,7 @@ def test_bands_cover_the_truth_as_often_as_they_say():
 def test_long_curves_are_thinned_not_averaged():
     returns = np.random.default_rng(0).normal(size=(3, 10_000))
     band = pictures.confidence_band(returns, window=100)
-    assert len(band.episodes) == pictures.CURVE_POINTS
+    assert len(band.episodes) == pictures.curves.CURVE_POINTS
     assert (band.episodes[0], band.episodes[-1]) == (1, 10_000)
     place = band.episodes[150]
     assert band.middle[150] == pytest.approx(returns[:, place - 100 : place].mean())
@@ -323,7 +323,7 @@ def test_learning_curves_show_band_window_and_references():
         returns, window=7, title="a title", label="success rate", references={"asked": 0.7}, confidence=0.9
     )
     (axes,) = figure.axes
-    for name, line, area, color in zip(returns, axes.lines, axes.collections, pictures.COLORS, strict=False):
+    for name, line, area, color in zip(returns, axes.lines, axes.collections, pictures.curves.COLORS, strict=False):
         band = pictures.confidence_band(returns[name], 7, confidence=0.9)
         assert line.get_label() == name
         assert line.get_color() == color
@@ -372,8 +372,8 @@ def test_a_cliff_that_nobody_crosses_is_drawn_as_well():
 def test_learning_rates_and_discounts_are_drawn_seed_by_seed():
     generator = np.random.default_rng(0)
     compared = {
-        "learning_rate": pictures.Comparison([0.1, "lin_1/N^0.5"], generator.random((2, 5))),
-        "gamma": pictures.Comparison([0.9, 0.95, 0.99], generator.random((3, 5))),
+        "learning_rate": pictures.measured.Comparison([0.1, "lin_1/N^0.5"], generator.random((2, 5))),
+        "gamma": pictures.measured.Comparison([0.9, 0.95, 0.99], generator.random((3, 5))),
     }
     panels = pictures.draw_learning_rates_and_discounts(compared).axes
     for axes, comparison in zip(panels, compared.values(), strict=True):
@@ -409,4 +409,4 @@ def test_figures_are_written_without_a_warning(tmp_path):
 
 
 def test_colors_are_distinct():
-    assert len({to_rgba(color) for color in pictures.COLORS}) == len(pictures.COLORS)
+    assert len({to_rgba(color) for color in pictures.curves.COLORS}) == len(pictures.curves.COLORS)
