@@ -201,4 +201,5 @@ def needed_gigabytes(settings: Settings, n_states: int, n_actions: int, n_envs: 
     kept = sum(np.dtype(KEPT[name]).itemsize * float(np.prod(shape, dtype=float)) for name, shape in shapes.items())
     pairs = float(n_states) * n_actions
     traces = 16 * n_envs * pairs if settings.lambda_ > 0 else 0
-    return (kept + traces + 8 * pairs) / 1e9
+    links = 16 * MODEL_OUTCOMES * pairs if settings.rule == DYNA_Q and settings.threshold >= 0 else 0
+    return (kept + traces + links + 8 * pairs) / 1e9

@@ -18,7 +18,7 @@ import zipfile
 from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self, SupportsFloat
 
 import numpy as np
 import numpy.typing as npt
@@ -136,9 +136,6 @@ class TabularAlgorithm(BaseAlgorithm):
 
     def _setup_model(self) -> None:
         self._check_spaces()
-        if not isinstance(self.exploration, Exploration):
-            self.exploration = EpsilonGreedy(self.exploration)
-        self._check_parameters()
         self.settings = self._make_settings()
         needed = needed_gigabytes(self.settings, int(self.observation_space.n), int(self.action_space.n), self.n_envs)
         if needed > MOST_GIGABYTES:
@@ -176,6 +173,9 @@ class TabularAlgorithm(BaseAlgorithm):
             raise ValueError(f"engine must be 'auto', 'step' or 'compiled', got {self.engine!r}")
 
     def _make_settings(self) -> Settings:
+        if not isinstance(self.exploration, Exploration):
+            self.exploration = EpsilonGreedy(self.exploration)
+        self._check_parameters()
         schedule, power = read_learning_rate(self.learning_rate)
         assert isinstance(self.exploration, Exploration)
         return Settings(
@@ -233,10 +233,18 @@ class TabularAlgorithm(BaseAlgorithm):
 
     def _prepare_memory(self, total_timesteps: int, goes_on: bool) -> Memory:
         """The arrays that learning works on: the policy's own, and those that last as long as this object."""
-        kept = self.policy.arrays()
-        if self._memory is None or len(self._memory.next_action) != self.n_envs:
-            self._memory = make_memory(self.settings, kept, self.n_envs, self.seed, LONGEST_EPISODE)
+        kept, settings, before = self.policy.arrays(), self._make_settings(), self._memory
+        shapes = kept_shapes(settings, int(self.observation_space.n), int(self.action_space.n))
+        if shapes != self.policy.shapes:
+            raise ValueError(f"{self.algorithm} was given a hyperparameter that needs other arrays: make a new model")
+        if before is None or len(before.next_action) != self.n_envs or settings != self.settings:
+            self._memory = make_memory(settings, kept, self.n_envs, self.seed, LONGEST_EPISODE)
+            if before is not None:  # a hyperparameter was changed: go on with the same random numbers
+                self._memory.random_state[:] = before.random_state
+        assert self._memory is not None
         self._memory = memory = self._memory._replace(**kept)
+        self.settings = settings
+        self.policy.exploration = self.exploration  # type: ignore[assignment]  # an Exploration by now
         if not goes_on:
             begin_episodes(memory)
         if len(memory.last_tried):
@@ -308,7 +316,7 @@ class TabularAlgorithm(BaseAlgorithm):
 
     def _states_of(self, observations: Any) -> npt.NDArray[np.int64]:
         """States counted from 0, int64 [n_envs]."""
-        states = np.ascontiguousarray(observations, dtype=np.int64)
+        states = np.array(observations, dtype=np.int64, order="C")  # a copy: some environments write into their own
         return states - self.observation_space.start if self.observation_space.start else states
 
     def _ends(self, next_states: npt.NDArray[np.int64], dones: npt.NDArray[np.bool_], infos: list[dict[str, Any]]):
@@ -448,25 +456,30 @@ class TabularAlgorithm(BaseAlgorithm):
         """Reads into this model what ``save_table`` wrote; no pickle is run.
 
         Raises:
-            ValueError: If the file is not one of ours, or its table has another shape.
+            ValueError: If the file is not one of ours, or its table has another shape; then nothing is changed.
         """
         try:
             with np.load(path, allow_pickle=False) as file:
                 found = {name: file[name] for name in file.files}
-        except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
+        except (OSError, ValueError, TypeError, zipfile.BadZipFile, EOFError) as error:  # TypeError: a single array
             if isinstance(error, FileNotFoundError):
                 raise
             raise ValueError(f"{path} is not a table that sb3_ext wrote: {error}") from error
         if str(found.get("format")) != TABLE_FORMAT:
             raise ValueError(f"{path} is not a table that sb3_ext wrote: it has {sorted(found)}")
-        for name, array in self.policy.arrays().items():
+        arrays, n_states = self.policy.arrays(), int(self.observation_space.n)
+        for name, array in arrays.items():
             there = found.get(name)
             if there is None or there.shape != array.shape:
                 shape = "none" if there is None else list(there.shape)
                 raise ValueError(
                     f"{path}: {name} has the shape {shape}, this {self.algorithm} needs {list(array.shape)}"
                 )
-            array[:] = there
+            possible = np.can_cast(there.dtype, array.dtype, "same_kind") and np.isfinite(there).all()
+            if not possible or (name == "model_next" and not ((there >= 0) & (there < n_states)).all()):
+                raise ValueError(f"{path}: {name} holds what cannot be ({there.dtype})")
+        for name, array in arrays.items():
+            array[:] = found[name]
         self._recall()
 
 
@@ -505,8 +518,10 @@ def read_learning_rate(value: float | Schedule | str) -> tuple[tuple[float, floa
         schedule = float(value.start), float(value.end), float(value.end_fraction)
     elif callable(value):
         return None, 0.0
-    else:
+    elif isinstance(value, SupportsFloat):
         schedule = float(value), float(value), 1.0
+    else:
+        raise ValueError(f"learning_rate must be a number, a schedule or written, got {value!r}")
     if not (0 <= schedule[0] <= 1 and 0 <= schedule[1] <= 1 and schedule[2] > 0):
         raise ValueError(f"learning_rate must lie in [0, 1], got {value}")
     return schedule, power

@@ -19,9 +19,9 @@ from stable_baselines3.common.env_util import make_vec_env
 from tqdm import tqdm
 
 from sb3_ext.tabular.agent import KEPT, Memory, Settings, kept_shapes, make_memory
-from sb3_ext.tabular.algorithm import LONGEST_EPISODE, TabularAlgorithm, whole_number
+from sb3_ext.tabular.algorithm import LONGEST_EPISODE, TabularAlgorithm, read_learning_rate, whole_number
 from sb3_ext.tabular.engine import World, make_ready, play
-from sb3_ext.tabular.worlds import ExactWorld, blank_progress, find_world
+from sb3_ext.tabular.worlds import NO_LIMIT, ExactWorld, blank_progress, find_world
 
 CALLS_AT_ONCE = 200_000
 EPISODES_AT_MOST = 4096  # that are reported at once
@@ -111,13 +111,16 @@ def sweep(
     if not seed_list:
         raise ValueError(f"seeds must name at least one, got {seeds}")
     configurations = [dict(zip(grid or {}, values, strict=True)) for values in product(*(grid or {}).values())]
+    if not configurations:
+        raise ValueError(f"the grid must have at least one value of each hyperparameter, got {grid}")
     vec_env = make_vec_env(env, n_envs, env_kwargs=env_kwargs)
     world = find_world(vec_env)
     if not isinstance(world, ExactWorld):
         raise ValueError(f"sweep needs an environment that is nothing but a transition table: {world}")
     models = [algorithm("TabularPolicy", vec_env, **{**parameters, **each}) for each in configurations]
     for model in models:
-        _check_schedules(model.settings, total_timesteps)
+        _check_schedules(model, total_timesteps)
+        _check_ends(model, world, total_timesteps)
     starts = [_start(world, seed) for seed in seed_list]
     vec_env.close()
     runs = [
@@ -129,13 +132,24 @@ def sweep(
     return _collect(configurations, seed_list, results)
 
 
-def _check_schedules(settings: Settings, total_timesteps: int | None) -> None:
+def _check_schedules(model: TabularAlgorithm, total_timesteps: int | None) -> None:
+    if read_learning_rate(model.learning_rate)[0] is None:
+        raise ValueError("learning_rate is a function that only Python can call; sweep takes SB3's LinearSchedule")
     for name in ("learning_rate", "exploration_number"):
-        start, end, _ = getattr(settings, name)
+        start, end, _ = getattr(model.settings, name)
         if total_timesteps is None and start != end:
             raise ValueError(
                 f"the schedule of {name.removesuffix('_number')} from {start} to {end} needs total_timesteps, to end at"
             )
+
+
+def _check_ends(model: TabularAlgorithm, world: ExactWorld, total_timesteps: int | None) -> None:
+    if world.mdp.terminated.any():
+        return
+    if model.gamma == 1:
+        raise ValueError("gamma=1 needs episodes that end, and none can end in this environment; take gamma < 1")
+    if total_timesteps is None and (world.world.limits == NO_LIMIT).any():
+        raise ValueError("no episode can end in this environment: give total_timesteps, or max_episode_steps")
 
 
 def _start(world: ExactWorld, seed: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint64]]:

@@ -11,9 +11,8 @@ import pytest
 from PIL import Image
 
 from sb3_ext.tabular import QLearning
-from sb3_ext.zoo import lab
+from sb3_ext.zoo import lab, pictures
 from sb3_ext.zoo.__main__ import main
-from sb3_ext.zoo import pictures
 
 PICTURES = {
     "q_table_evolution.png",
