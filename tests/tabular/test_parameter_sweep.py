@@ -165,7 +165,7 @@ def with_reward():
             "end|total_timesteps",
         ),
     ],
-    ids=str,
+    ids=lambda value: None if isinstance(value, dict) else value,
 )  # fmt: skip
 @pytest.mark.timeout(20)
 def test_bad_input(arguments, words):
