@@ -21,7 +21,11 @@ def compiled(function: Callable[..., Any], **options: bool) -> Any:
 
     Numba's cache looks for changes in a function's own file; here, in all files of ours that it may call as well.
     """
-    dispatcher: Any = numba.njit(cache=True, nogil=True, error_model="numpy", **options)(function)  # type: ignore[call-overload]
+    make: Any = numba.njit
+    try:
+        dispatcher = make(cache=True, nogil=True, error_model="numpy", **options)(function)
+    except RuntimeError:  # there is no folder that may be written to
+        return make(nogil=True, error_model="numpy", **options)(function)
     cache_file: Any = getattr(getattr(dispatcher, "_cache", None), "_cache_file", None)
     if hasattr(cache_file, "_source_stamp"):
         cache_file._source_stamp = (cache_file._source_stamp, _STAMP)

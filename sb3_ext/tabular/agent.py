@@ -195,11 +195,12 @@ def begin_episodes(memory: Memory) -> None:
     memory.traces[:] = 0
 
 
-def needed_gigabytes(settings: Settings, n_states: int, n_actions: int, n_envs: int) -> float:
+def needed_gigabytes(settings: Settings, n_states: int, n_actions: int, n_envs: int, ring_length: int) -> float:
     """The memory of an agent's arrays in GB (10^9 bytes)."""
     shapes = kept_shapes(settings, n_states, n_actions)
     kept = sum(np.dtype(KEPT[name]).itemsize * float(np.prod(shape, dtype=float)) for name, shape in shapes.items())
     pairs = float(n_states) * n_actions
     traces = 16 * n_envs * pairs if settings.lambda_ > 0 else 0
     links = 16 * MODEL_OUTCOMES * pairs if settings.rule == DYNA_Q and settings.threshold >= 0 else 0
-    return (kept + traces + links + 8 * pairs) / 1e9
+    waiting = 24 * n_envs * (ring_length if settings.rule == MONTE_CARLO else settings.n_steps)
+    return (kept + traces + links + waiting + 8 * pairs) / 1e9

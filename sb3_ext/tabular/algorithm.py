@@ -42,7 +42,13 @@ from sb3_ext.tabular.agent import (
     needed_gigabytes,
     recall,
 )
-from sb3_ext.tabular.callback_schedule import advance, calls_until_due, episodes_until_due, must_see_every_step
+from sb3_ext.tabular.callback_schedule import (
+    advance,
+    calls_until_due,
+    episodes_until_due,
+    may_touch_environments,
+    must_see_every_step,
+)
 from sb3_ext.tabular.engine import make_ready, play, step_functions
 from sb3_ext.tabular.policy import TabularPolicy
 from sb3_ext.tabular.worlds import ExactWorld, find_world
@@ -70,7 +76,8 @@ class TabularAlgorithm(BaseAlgorithm):
             it looks good for too long: take 0 then, as the book does.
         engine: "compiled" plays in the environments' place, a hundred times faster, where they are nothing but a
             transition table (``worlds.py``); "step" steps them; "auto" compiles where it can. Both learn the same
-            table, bit for bit, and give callbacks, monitors and the logger the same.
+            table, bit for bit, and give callbacks, monitors and the logger the same (of an environment's infos, what
+            SB3 itself reads).
         device: Not used: tables stay on the CPU.
 
     With several environments, each step's transitions are learned from one after the other, so that a pair that occurs
@@ -137,7 +144,8 @@ class TabularAlgorithm(BaseAlgorithm):
     def _setup_model(self) -> None:
         self._check_spaces()
         self.settings = self._make_settings()
-        needed = needed_gigabytes(self.settings, int(self.observation_space.n), int(self.action_space.n), self.n_envs)
+        size = int(self.observation_space.n), int(self.action_space.n), self.n_envs, LONGEST_EPISODE
+        needed = needed_gigabytes(self.settings, *size)
         if needed > MOST_GIGABYTES:
             raise ValueError(
                 f"{self.algorithm} needs {needed:,.1f} GB for {self.observation_space.n:,} states x "
@@ -212,8 +220,8 @@ class TabularAlgorithm(BaseAlgorithm):
             ValueError: If ``total_timesteps`` is negative, if ``engine="compiled"`` cannot be used, or for what the
                 class names.
         """
-        if not total_timesteps >= 0:
-            raise ValueError(f"total_timesteps must be 0 or more, got {total_timesteps}")
+        if not 0 <= total_timesteps < 2**62:
+            raise ValueError(f"total_timesteps must be 0 or more, and less than 2^62, got {total_timesteps}")
         goes_on = self._memory is not None and not reset_num_timesteps and self._last_obs is not None
         total_timesteps, callback = self._setup_learn(
             total_timesteps, callback, reset_num_timesteps, tb_log_name or self.algorithm, progress_bar
@@ -278,8 +286,14 @@ class TabularAlgorithm(BaseAlgorithm):
             print(f"Step engine: {reason}")
         return reason
 
-    def _learn_by_steps(self, memory: Memory, callback: BaseCallback, total_timesteps: int, log_interval: int) -> None:
-        """The step engine: any environment, one call of ``env.step`` after the other."""
+    def _learn_by_steps(
+        self, memory: Memory, callback: BaseCallback, total_timesteps: int, log_interval: int, once: bool = False
+    ) -> bool:
+        """The step engine: any environment, one call of ``env.step`` after the other (or once).
+
+        Returns:
+            False if a callback ended the training.
+        """
         env, n_envs = self.env, self.n_envs
         assert env is not None
         settings, first_action = self.settings, int(self.action_space.start)
@@ -292,7 +306,8 @@ class TabularAlgorithm(BaseAlgorithm):
             if rate is not None:
                 remaining = 1.0 - self.num_timesteps / total_timesteps
                 settings = settings._replace(learning_rate=(rate(remaining),) * 2 + (1.0,))
-            act_all(settings, memory, states, actions)
+            if (wrong := act_all(settings, memory, states, actions)) >= 0:
+                self._refuse(wrong, self._last_obs)
             new_obs, rewards, dones, infos = env.step(actions + first_action)
             next_states = reached = self._states_of(new_obs)
             terminated = truncated = nowhere
@@ -302,17 +317,26 @@ class TabularAlgorithm(BaseAlgorithm):
             singles = np.ascontiguousarray(rewards, np.float32)
             wrong = learn_all(settings, memory, states, actions, singles, reached, terminated, truncated)
             if wrong >= 0:
-                refuse_non_finite("reward", rewards)
+                refuse_non_finite("reward", singles)
+                self._refuse(wrong, reached + self.observation_space.start)
             states, self._last_obs, self._last_episode_starts = next_states, new_obs, dones  # type: ignore[assignment]
             self.num_timesteps += n_envs
             self._update_current_progress_remaining(self.num_timesteps, total_timesteps)
             callback.update_locals(locals())
             if not callback.on_step():
-                return
+                return False
             if n_done:
                 self._update_info_buffer(infos, dones)
                 self._count_episodes(n_done, log_interval)
             callback.on_rollout_end()
+            if once:
+                break
+        return True
+
+    def _refuse(self, env: int, observations: Any) -> None:
+        raise ValueError(
+            f"environment {env} gave the observation {observations[env]}, which is not in {self.observation_space}"
+        )
 
     def _states_of(self, observations: Any) -> npt.NDArray[np.int64]:
         """States counted from 0, int64 [n_envs]."""
@@ -333,11 +357,24 @@ class TabularAlgorithm(BaseAlgorithm):
         """The compiled engine: plays until the next step at which somebody has to see something."""
         n_envs, env = self.n_envs, self.env
         assert env is not None
-        world.read()
-        arrays, n_at_once = world.world, 10_000
+        n_at_once = calls_at_once(self.settings, n_envs, 10_000)
         logs = bool(log_interval and self.logger.output_formats)
+        watched, is_ours = may_touch_environments(callback), False  # whether where the world stands is in its arrays
         try:
             while self.num_timesteps < total_timesteps:
+                if not is_ours:
+                    again = world if not watched else find_world(env)
+                    if not isinstance(again, ExactWorld):  # a callback made more of the environments than their model
+                        self._learn_by_steps(memory, callback, total_timesteps, log_interval)
+                        return
+                    world, arrays = again, again.world
+                    world.read()
+                    if not np.array_equal(arrays.states, self._states_of(self._last_obs)):
+                        # somebody moved them: the agent notices by its next step, which the environments make
+                        if not self._learn_by_steps(memory, callback, total_timesteps, log_interval, once=True):
+                            return
+                        continue
+                    is_ours = True
                 due = calls_until_due(callback)
                 n_calls = int(min(due, n_at_once, -(-(total_timesteps - self.num_timesteps) // n_envs)))
                 until_log = log_interval - self._episode_num % log_interval if logs else math.inf
@@ -358,6 +395,7 @@ class TabularAlgorithm(BaseAlgorithm):
                     advance(callback, n_calls - 1, count - len(latest))
                     if due <= n_calls or count >= max_finished:
                         world.write()
+                        is_ours = not watched
                 actions, infos = arrays.actions.copy(), world.infos(latest)
                 callback.update_locals(locals())
                 if not callback.on_step():
@@ -365,7 +403,8 @@ class TabularAlgorithm(BaseAlgorithm):
                 self._update_info_buffer(infos, dones)
                 self._count_episodes(len(latest), log_interval, logs)
         finally:
-            world.write()
+            if is_ours:
+                world.write()
 
     def _take_in(self, world: ExactWorld, places: range) -> None:
         """Puts finished episodes into the buffers that means are logged from, but for those that would fall out."""
@@ -457,7 +496,11 @@ class TabularAlgorithm(BaseAlgorithm):
 
         Raises:
             ValueError: If the file is not one of ours, or its table has another shape; then nothing is changed.
+            FileNotFoundError: If there is none.
         """
+        path = pathlib.Path(path)
+        if not path.exists() and path.suffix != ".npz":  # as NumPy names it
+            path = path.with_name(path.name + ".npz")
         try:
             with np.load(path, allow_pickle=False) as file:
                 found = {name: file[name] for name in file.files}
@@ -563,7 +606,12 @@ def _adapted(n_at_once: int, n_calls: int, seconds: float) -> int:
     """Calls that take about ``SECONDS_AT_ONCE``, after some took so long; at most twice as many as before."""
     if n_calls < n_at_once and seconds < SECONDS_AT_ONCE:
         return n_at_once
-    return max(int(n_at_once * min(2.0, SECONDS_AT_ONCE / max(seconds, 1e-9))), 100)
+    return max(int(n_at_once * min(2.0, SECONDS_AT_ONCE / max(seconds, 1e-9))), 1)
+
+
+def calls_at_once(settings: Settings, n_envs: int, n_updates: int) -> int:
+    """Calls in which about so many updates are made, planned ones included; at least 1."""
+    return max(n_updates // (n_envs * (1 + settings.planning_steps)), 1)
 
 
 def _check_file(path: Any, class_name: str) -> None:

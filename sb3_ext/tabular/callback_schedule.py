@@ -17,7 +17,10 @@ from stable_baselines3.common.callbacks import (
     LogEveryNTimesteps,
     ProgressBarCallback,
     StopTrainingOnMaxEpisodes,
+    StopTrainingOnNoModelImprovement,
+    StopTrainingOnRewardThreshold,
 )
+from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
 
 
 def parts(callback: BaseCallback) -> list[BaseCallback]:
@@ -32,9 +35,37 @@ def must_see_every_step(callback: BaseCallback) -> str | None:
     for part in parts(callback):
         if type(part) is ConvertCallback and part.callback is not None:
             return getattr(part.callback, "__name__", repr(part.callback))
-        if type(part) not in _CALLS_UNTIL_DUE and not hasattr(part, "calls_until_due"):
+        if type(part) not in _CALLS_UNTIL_DUE and not _knows_when(part):
             return type(part).__name__
     return None
+
+
+def _knows_when(callback: BaseCallback) -> bool:
+    """Whether it says itself when it is due: in its own class, or where nothing was changed since that was written."""
+    lineage = type(callback).__mro__
+    owner = {name: [name in vars(cls) for cls in lineage].index(True) for name in ("_on_step", "on_step")}
+    says = [("calls_until_due" in vars(cls)) for cls in lineage]
+    return True in says and says.index(True) <= min(owner.values())
+
+
+def may_touch_environments(callback: BaseCallback) -> bool:
+    """Whether a callback, once it is called, might change the environments of the training, for all that is known."""
+    for part in parts(callback):
+        if isinstance(part, EvalCallback) and _innermost(part.eval_env) is _innermost(part.training_env):
+            return True
+        if type(part) is LogEveryNTimesteps:
+            continue
+        for child in (getattr(part, name, None) for name in ("callback", "callback_on_new_best")):
+            known = child is None or type(child) in _HARMLESS or _knows_when(child)
+            if not known or (child is not None and may_touch_environments(child)):
+                return True
+    return False
+
+
+def _innermost(env: VecEnv) -> VecEnv:
+    while isinstance(env, VecEnvWrapper):
+        env = env.venv
+    return env
 
 
 def calls_until_due(callback: BaseCallback) -> float:
@@ -95,3 +126,4 @@ _CALLS_UNTIL_DUE = {
     EveryNTimesteps: _until_timesteps,
     LogEveryNTimesteps: _until_timesteps,
 }
+_HARMLESS = {*_CALLS_UNTIL_DUE, StopTrainingOnRewardThreshold, StopTrainingOnNoModelImprovement} - {ConvertCallback}

@@ -175,8 +175,16 @@ def play(settings, memory, world, n_calls, max_finished):
 
 @inlined
 def act_all(settings, memory, states, actions):
-    """The step engine's first half: an action for each environment, into ``actions`` [n_envs]."""
+    """The step engine's first half: an action for each environment, into ``actions`` [n_envs].
+
+    Returns:
+        The first environment whose state there is not, or -1; then nothing is done.
+    """
+    for env in range(len(states)):
+        if states[env] < 0 or states[env] >= memory.q_tables.shape[1]:
+            return env
     act(settings, memory, states, actions)
+    return -1
 
 
 @inlined
@@ -184,10 +192,11 @@ def learn_all(settings, memory, states, actions, rewards, next_states, terminate
     """The step engine's second half: learns from a step of every environment, one after the other; arrays [n_envs].
 
     Returns:
-        The first environment whose reward is not finite, or -1; from that on nothing is learned.
+        The first environment whose reward is not finite or whose next state there is not, or -1; from that on nothing
+        is learned.
     """
     for env in range(len(states)):
-        if not np.isfinite(rewards[env]):
+        if not np.isfinite(rewards[env]) or next_states[env] < 0 or next_states[env] >= memory.q_tables.shape[1]:
             return env
         reward = np.float64(rewards[env])
         learn(
@@ -203,7 +212,7 @@ def make_ready(settings: Settings, memory: Memory, world: World) -> None:
         play(settings, memory, world, 0, 1)
 
 
-def step_functions(settings: Settings, memory: Memory) -> tuple[Callable[..., None], Callable[..., int]]:
+def step_functions(settings: Settings, memory: Memory) -> tuple[Callable[..., int], Callable[..., int]]:
     """``act_all`` and ``learn_all``, compiled for arguments of these types, which then must be of these types.
 
     Numba looks at the type of every argument of every call, which takes longer than these functions do.

@@ -19,11 +19,11 @@ from stable_baselines3.common.env_util import make_vec_env
 from tqdm import tqdm
 
 from sb3_ext.tabular.agent import KEPT, Memory, Settings, kept_shapes, make_memory
-from sb3_ext.tabular.algorithm import LONGEST_EPISODE, TabularAlgorithm, read_learning_rate, whole_number
+from sb3_ext.tabular.algorithm import LONGEST_EPISODE, TabularAlgorithm, calls_at_once, read_learning_rate, whole_number
 from sb3_ext.tabular.engine import World, make_ready, play
 from sb3_ext.tabular.worlds import NO_LIMIT, ExactWorld, blank_progress, find_world
 
-CALLS_AT_ONCE = 200_000
+UPDATES_AT_ONCE = 500_000
 EPISODES_AT_MOST = 4096  # that are reported at once
 NO_END = 2**62
 
@@ -110,6 +110,12 @@ def sweep(
     seed_list = list(range(seeds)) if isinstance(seeds, int | np.integer) else [int(seed) for seed in seeds]
     if not seed_list:
         raise ValueError(f"seeds must name at least one, got {seeds}")
+    for name, values in (grid or {}).items():
+        if isinstance(values, str) or not isinstance(values, Sequence | np.ndarray):
+            raise ValueError(f"the grid must list the values of {name}, got {values!r}; what is the same in all runs "
+                             f"goes outside the grid: {name}={values!r}")  # fmt: skip
+    if "seed" in {*(grid or {}), *parameters}:
+        raise ValueError("the seeds of a sweep are its argument seeds")
     configurations = [dict(zip(grid or {}, values, strict=True)) for values in product(*(grid or {}).values())]
     if not configurations:
         raise ValueError(f"the grid must have at least one value of each hyperparameter, got {grid}")
@@ -201,12 +207,13 @@ def _train(
 ) -> tuple[npt.NDArray[Any], ...]:
     """One training: returns and lengths of its episodes, the table, the steps made."""
     limit, finished = n_episodes or NO_END, 0
+    at_once = calls_at_once(run.settings, len(run.states), UPDATES_AT_ONCE)  # then an interruption is seen to
     settings, memory, mine = _start_of(run, world, total_timesteps, limit)
     returns: list[npt.NDArray[Any]] = [np.zeros(0)]
     lengths: list[npt.NDArray[Any]] = [np.zeros(0)]
     n_calls = -(-(total_timesteps or NO_END) // len(run.states))
     while n_calls > 0 and finished < limit and not stop.is_set():
-        n_calls -= play(settings, memory, mine, min(n_calls, CALLS_AT_ONCE), limit - finished)
+        n_calls -= play(settings, memory, mine, min(n_calls, at_once), limit - finished)
         count = int(mine.n_finished[0])
         returns.append(mine.finished_return[:count].copy())
         lengths.append(mine.finished_length[:count].copy())

@@ -18,7 +18,6 @@ from gymnasium import spaces
 from gymnasium.envs.toy_text.cliffwalking import CliffWalkingEnv
 from gymnasium.envs.toy_text.frozen_lake import FrozenLakeEnv
 from gymnasium.envs.toy_text.taxi import TaxiEnv
-from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, TimeLimit
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecEnvWrapper, VecMonitor
 
@@ -26,7 +25,14 @@ from sb3_ext.common.random_numbers import read_pcg64, write_pcg64
 from sb3_ext.tabular.engine import EPISODES_AT_ONCE, World
 from sb3_ext.tabular.mdp import TabularMDP
 
-SAFE_WRAPPERS = (Monitor, TimeLimit, OrderEnforcing, PassiveEnvChecker)
+TIME_LIMIT = "gymnasium.wrappers.common.TimeLimit"
+SAFE_WRAPPERS = {
+    TIME_LIMIT,
+    "gymnasium.wrappers.common.OrderEnforcing",
+    "gymnasium.wrappers.common.PassiveEnvChecker",
+    "rl_zoo3.gym_patches.PatchedTimeLimit",  # RL Zoo, once imported, puts it in the place of Gymnasium's
+    "stable_baselines3.common.monitor.Monitor",
+}
 SAFE_TOY_TEXTS = (FrozenLakeEnv, CliffWalkingEnv, TaxiEnv)
 NO_LIMIT = 2**62
 
@@ -66,7 +72,9 @@ class ExactWorld:
                 raise NoExactWorld(
                     f"the wrapper {type(env).__name__} is not known to leave the environments as they are"
                 )
+            _refuse_replaced(env)
             self.vec_monitor, env = env, env.venv
+        _refuse_replaced(env)
         self.batch = env
         if not isinstance(env.observation_space, spaces.Discrete):
             raise NoExactWorld(f"the observations are {env.observation_space}, not states")
@@ -74,7 +82,7 @@ class ExactWorld:
             raise NoExactWorld("states and actions must be counted from 0")
         self.envs = env.envs if type(env) is DummyVecEnv else None
         self.monitors: list[Monitor | None] = [None] * env.num_envs
-        self.time_limits: list[list[TimeLimit]] = [[] for _ in range(env.num_envs)]
+        self.time_limits: list[list[Any]] = [[] for _ in range(env.num_envs)]
         if self.envs is None:
             self.base = _declared_base(env)
             self.mdp: TabularMDP = env.get_attr("mdp")[0]
@@ -91,11 +99,10 @@ class ExactWorld:
         """The base environment; notes its monitor and time limits on the way."""
         layer = env
         while layer is not None:
-            if replaced := {"step", "reset"} & set(vars(layer)):
-                raise NoExactWorld(f"the {replaced.pop()} of {type(layer).__name__} was replaced by another")
+            _refuse_replaced(layer)
             layer = layer.env if isinstance(layer, gym.Wrapper) else None  # type: ignore[assignment]
         while isinstance(env, gym.Wrapper):
-            if type(env) not in SAFE_WRAPPERS:
+            if _full_name(type(env)) not in SAFE_WRAPPERS:
                 raise NoExactWorld(f"the wrapper {type(env).__name__} is not known to leave the model as it is")
             if isinstance(env, Monitor):
                 if self.monitors[index] is not None:
@@ -103,7 +110,7 @@ class ExactWorld:
                 if self.time_limits[index]:
                     raise NoExactWorld("the time limit is outside the monitor")
                 self.monitors[index] = env
-            elif isinstance(env, TimeLimit):
+            elif TIME_LIMIT in map(_full_name, type(env).__mro__):
                 self.time_limits[index].append(env)
             env = env.env
         return env
@@ -125,14 +132,14 @@ class ExactWorld:
         start_states = np.flatnonzero(mdp.start)
         start_thresholds = np.cumsum(mdp.start)[start_states]
         start_thresholds[-1] = 2.0
-        limits = [min((limit._max_episode_steps for limit in each), default=NO_LIMIT) for each in self.time_limits]
-        if self.envs is None:
-            limits = [getattr(self.batch, "max_episode_steps", None) or NO_LIMIT] * n_envs
+        with np.errstate(over="ignore"):
+            if not np.isfinite(mdp.reward.astype(np.float32)).all():
+                raise NoExactWorld("a reward is too large for SB3's 32 bits")
         return World(
             thresholds, mdp.next_state.astype(np.int64, order="C"), mdp.reward.astype(np.float64, order="C"),
             mdp.terminated.astype(np.bool_, order="C"),
             start_states, start_thresholds, np.zeros((n_envs, 4), np.uint64), self.base.numpys,
-            limits=np.array(limits, np.int64), **blank_progress(n_envs),
+            limits=np.full(n_envs, NO_LIMIT, np.int64), **blank_progress(n_envs),
         )  # fmt: skip
 
     # ---- Where the environments stand -------------------------------------------------------------------------------
@@ -145,6 +152,7 @@ class ExactWorld:
         if self.envs is None:
             world.states[:], world.elapsed[:] = self.batch.states, self.batch.elapsed  # type: ignore[attr-defined]
             world.random_states[:, :1] = self.batch.random_states  # type: ignore[attr-defined]
+            world.limits[:] = getattr(self.batch, "max_episode_steps", None) or NO_LIMIT
         else:
             for index, env in enumerate(self.envs):
                 inner, monitor = env.unwrapped, self.monitors[index]
@@ -153,8 +161,10 @@ class ExactWorld:
                     world.random_states[index] = read_pcg64(inner.np_random)
                 else:
                     world.random_states[index, 0] = inner.random_state  # type: ignore[attr-defined]
-                if self.time_limits[index]:
-                    world.elapsed[index] = self.time_limits[index][0]._elapsed_steps  # type: ignore[call-overload]
+                for limit in self.time_limits[index]:
+                    world.elapsed[index] = limit._elapsed_steps
+                limits = (limit._max_episode_steps for limit in self.time_limits[index])
+                world.limits[index] = min(limits, default=NO_LIMIT)
                 if monitor is not None:
                     world.elapsed[index], world.returns[index] = len(monitor.rewards), sum(monitor.rewards)
 
@@ -173,7 +183,7 @@ class ExactWorld:
                 else:
                     inner.random_state = int(world.random_states[index, 0])  # type: ignore[attr-defined]
                 for limit in self.time_limits[index]:
-                    limit._elapsed_steps = elapsed  # type: ignore[assignment]
+                    limit._elapsed_steps = elapsed
                 if monitor is not None:  # as many numbers as there were rewards, with their sum
                     monitor.rewards = [float(world.returns[index]), *[0.0] * (elapsed - 1)][:elapsed]
                 self.batch._save_obs(index, world.states[index])  # type: ignore[attr-defined]
@@ -307,6 +317,16 @@ def _declared_base(env: Any) -> Base:
             raise NoExactWorld(f"{type(env).__name__} changes what {owners[0].__name__} does")
     successes = getattr(env, "success_states", None)
     return Base(how == "pcg64", "state", None if successes is None else frozenset(successes))
+
+
+def _full_name(cls: type) -> str:
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
+def _refuse_replaced(layer: Any) -> None:
+    """Refuses an object with a method of its own in the place of its class's."""
+    if replaced := {"step", "reset", "step_async", "step_wait"} & set(vars(layer)):
+        raise NoExactWorld(f"the {replaced.pop()} of {type(layer).__name__} was replaced by another")
 
 
 def _owner(cls: type, name: str) -> type | None:
