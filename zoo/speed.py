@@ -188,6 +188,9 @@ def worlds_jobs(options: argparse.Namespace) -> Iterator[Job]:
     for repeat in range(options.repeats):
         for variant, make_env in many:
             yield Job("worlds", MANY_WORLDS, variant, repeat, partial(steps_per_second, make_env), "steps/s")
+        for variant, make_env in many:
+            inside = partial(worlds.monitored, make_env)
+            yield Job("worlds", MONITORED_WORLDS, variant, repeat, partial(steps_per_second, inside), "steps/s")
     for repeat in range(options.repeats):
         for variant, env_id in one:
             measure = partial(worlds.single_steps_per_second, env_id, SECONDS)
@@ -288,6 +291,7 @@ SECTIONS = {
     "training": Section("Whole trainings of SB3's algorithms", "make_vec_env", "DummyVecEnv", training_jobs),
 }
 MANY_WORLDS = "GridWorldVecEnv, n_envs=1024, vs DummyVecEnv"
+MONITORED_WORLDS = "the same in VecMonitor, n_envs=1024"
 ONE_WORLD = "FrozenLake, bare, vs FrozenLake-v1"
 BIG_WORLD = "1000x1000 map"
 FIRST_CALL = "first training beyond SB3's import"

@@ -1,11 +1,12 @@
 """Measurements of grid worlds, for ``sb3-ext speed worlds``."""
 
 import time
+from collections.abc import Callable
 from functools import cache
 
 import gymnasium as gym
 import numpy as np
-from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecMonitor
 
 N_ENVS = 1024
 SIDE = 1000  # cells
@@ -28,6 +29,11 @@ def dummy_vec_env() -> VecEnv:
     from sb3_ext.envs import GridWorld
 
     return DummyVecEnv([lambda: gym.wrappers.TimeLimit(GridWorld("FourRooms"), 500)] * N_ENVS)
+
+
+def monitored(make_env: Callable[[], VecEnv]) -> VecEnv:
+    """The same inside SB3's ``VecMonitor``, which looks at every info, as trainings do."""
+    return VecMonitor(make_env())
 
 
 def single_steps_per_second(env_id: str, seconds: float) -> float:
