@@ -8,7 +8,7 @@ Read them in this order:
     rules.py            the update rules, each beside its equation
     q_learning.py       QLearning, DoubleQLearning      then sarsa.py, monte_carlo.py, dyna_q.py
     learning.py         how a step is learned from; agent.py: what an agent consists of
-    algorithm.py        what makes them SB3 algorithms; policy.py: the table as an SB3 policy
+    algorithm.py        what makes them SB3 algorithms; policy.py: the table as an SB3 policy; parameters.py, files.py
     engine.py           the loop, compiled; worlds.py and callback_schedule.py: when that may be used
     prediction.py       the value of a given policy, learned; batch_prediction.py: from a fixed set of episodes
     parameter_sweep.py  many seeds and hyperparameters at once

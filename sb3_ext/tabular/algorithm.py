@@ -6,19 +6,12 @@ be used.
 """
 
 import io
-import json
 import math
 import pathlib
-import re
-import signal
-import threading
 import time
 import warnings
-import zipfile
 from abc import abstractmethod
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any, ClassVar, Literal, Self, SupportsFloat
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +21,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedule
-from stable_baselines3.common.utils import ConstantSchedule, FloatSchedule, LinearSchedule, safe_mean
+from stable_baselines3.common.utils import FloatSchedule, LinearSchedule, safe_mean
 
 from sb3_ext.common import refuse_non_finite
 from sb3_ext.common.exploration import EpsilonGreedy, Exploration
@@ -49,15 +42,15 @@ from sb3_ext.tabular.callback_schedule import (
     may_touch_environments,
     must_see_every_step,
 )
-from sb3_ext.tabular.engine import make_ready, play, step_functions
+from sb3_ext.tabular.engine import adapted, calls_at_once, interruption_waits, make_ready, play, step_functions
+from sb3_ext.tabular.files import check_model_file, read_table, write_table
+from sb3_ext.tabular.parameters import read_learning_rate
 from sb3_ext.tabular.policy import TabularPolicy
 from sb3_ext.tabular.worlds import ExactWorld, find_world
 
 Engine = Literal["auto", "step", "compiled"]
 LONGEST_EPISODE = 10_000  # steps; Monte Carlo learns from a longer one in parts
 MOST_GIGABYTES = 8.0
-SECONDS_AT_ONCE = 0.05  # that the compiled engine plays before it lets Python see to an interruption
-_WRITTEN_RATE = re.compile(r"(lin_)?(\d*\.?\d+)(/N(?:\^(\d*\.?\d+))?)?")
 
 
 class TabularAlgorithm(BaseAlgorithm):
@@ -379,10 +372,10 @@ class TabularAlgorithm(BaseAlgorithm):
                 n_calls = int(min(due, n_at_once, -(-(total_timesteps - self.num_timesteps) // n_envs)))
                 until_log = log_interval - self._episode_num % log_interval if logs else math.inf
                 max_finished = int(min(until_log, episodes_until_due(callback), 2**62))
-                with _interruption_waits():
+                with interruption_waits():
                     started = time.perf_counter()
                     n_calls = play(self.settings, memory, arrays, n_calls, max_finished)
-                    n_at_once = _adapted(n_at_once, n_calls, time.perf_counter() - started)
+                    n_at_once = adapted(n_at_once, n_calls, time.perf_counter() - started)
                     self.num_timesteps += n_calls * n_envs
                     self._update_current_progress_remaining(self.num_timesteps, total_timesteps)
                     new_obs, rewards, dones = arrays.states.copy(), arrays.rewards.copy(), arrays.dones.copy()
@@ -479,7 +472,7 @@ class TabularAlgorithm(BaseAlgorithm):
             ValueError: If the file is no model of this class.
             FileNotFoundError: If there is none.
         """
-        _check_file(path, cls.__name__)
+        check_model_file(path, cls.__name__)
         return super().load(path, *args, **kwargs)
 
     def save_table(self, path: str | pathlib.Path) -> None:
@@ -488,8 +481,7 @@ class TabularAlgorithm(BaseAlgorithm):
         It holds ``format``, ``algorithm``, and whatever of ``q_tables`` [n_tables, S, A], ``visits``, ``clock`` and
         Dyna's model the policy keeps.
         """
-        contents: dict[str, Any] = {"format": TABLE_FORMAT, "algorithm": self.algorithm, **self.policy.arrays()}
-        np.savez(path, **contents)
+        write_table(path, self.algorithm, self.policy.arrays())
 
     def load_table(self, path: str | pathlib.Path) -> None:
         """Reads into this model what ``save_table`` wrote; no pickle is run.
@@ -498,134 +490,5 @@ class TabularAlgorithm(BaseAlgorithm):
             ValueError: If the file is not one of ours, or its table has another shape; then nothing is changed.
             FileNotFoundError: If there is none.
         """
-        path = pathlib.Path(path)
-        if not path.exists() and path.suffix != ".npz":  # as NumPy names it
-            path = path.with_name(path.name + ".npz")
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                found = {name: file[name] for name in file.files}
-        except (OSError, ValueError, TypeError, zipfile.BadZipFile, EOFError) as error:  # TypeError: a single array
-            if isinstance(error, FileNotFoundError):
-                raise
-            raise ValueError(f"{path} is not a table that sb3_ext wrote: {error}") from error
-        if str(found.get("format")) != TABLE_FORMAT:
-            raise ValueError(f"{path} is not a table that sb3_ext wrote: it has {sorted(found)}")
-        arrays, n_states = self.policy.arrays(), int(self.observation_space.n)
-        for name, array in arrays.items():
-            there = found.get(name)
-            if there is None or there.shape != array.shape:
-                shape = "none" if there is None else list(there.shape)
-                raise ValueError(
-                    f"{path}: {name} has the shape {shape}, this {self.algorithm} needs {list(array.shape)}"
-                )
-            possible = np.can_cast(there.dtype, array.dtype, "same_kind") and np.isfinite(there).all()
-            if not possible or (name == "model_next" and not ((there >= 0) & (there < n_states)).all()):
-                raise ValueError(f"{path}: {name} holds what cannot be ({there.dtype})")
-        for name, array in arrays.items():
-            array[:] = found[name]
+        read_table(path, self.algorithm, self.policy.arrays(), int(self.observation_space.n))
         self._recall()
-
-
-TABLE_FORMAT = "sb3_ext table 1"
-
-
-def read_learning_rate(value: float | Schedule | str) -> tuple[tuple[float, float, float] | None, float]:
-    """What ``learning_rate`` says: a linear schedule (start, end, fraction), and the power of the visits it is divided
-    by.
-
-    Returns:
-        The schedule, None for a callable that only Python can call; and the power, 0 for none.
-
-    Raises:
-        ValueError: If it says nothing, or a rate lies outside [0, 1].
-
-    Example:
-        >>> read_learning_rate(0.1), read_learning_rate("0.5/N^0.8")
-        (((0.1, 0.1, 1.0), 0.0), ((0.5, 0.5, 1.0), 0.8))
-    """
-    power = 0.0
-    if isinstance(value, str):
-        written = _WRITTEN_RATE.fullmatch(value.replace(" ", ""))
-        if written is None:
-            raise ValueError(
-                f'learning_rate must be a number, a schedule or like "1/N" or "lin_0.5/N^0.8", got {value!r}'
-            )
-        linear, number, per_visit, exponent = written.groups()
-        power = float(exponent or 1) if per_visit else 0.0
-        value = LinearSchedule(float(number), 0.0, 1.0) if linear else float(number)
-    if isinstance(value, FloatSchedule):
-        value = value.value_schedule
-    if isinstance(value, ConstantSchedule):
-        value = value.val
-    if isinstance(value, LinearSchedule):
-        schedule = float(value.start), float(value.end), float(value.end_fraction)
-    elif callable(value):
-        return None, 0.0
-    elif isinstance(value, SupportsFloat):
-        schedule = float(value), float(value), 1.0
-    else:
-        raise ValueError(f"learning_rate must be a number, a schedule or written, got {value!r}")
-    if not (0 <= schedule[0] <= 1 and 0 <= schedule[1] <= 1 and schedule[2] > 0):
-        raise ValueError(f"learning_rate must lie in [0, 1], got {value}")
-    return schedule, power
-
-
-def trace_settings(lambda_: float, traces: str) -> dict[str, Any]:
-    """The part of ``Settings`` that is about eligibility traces, checked."""
-    if not 0 <= lambda_ <= 1:
-        raise ValueError(f"lambda_ must lie in [0, 1], got {lambda_}")
-    if traces not in ("accumulating", "replacing"):
-        raise ValueError(f"traces must be 'accumulating' or 'replacing', got {traces!r}")
-    return {"lambda_": float(lambda_), "replacing": traces == "replacing"}
-
-
-def whole_number(name: str, value: int, at_least: int) -> int:
-    """A checked count."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < at_least:
-        raise ValueError(f"{name} must be a whole number, at least {at_least}, got {value}")
-    return int(value)
-
-
-@contextmanager
-def _interruption_waits() -> Iterator[None]:
-    """Ctrl-C takes effect at the end of the block, so that what was played is also counted."""
-    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGINT) is None:
-        yield
-        return
-    pressed: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, _: pressed.append(number))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-        if pressed:
-            signal.raise_signal(signal.SIGINT)
-
-
-def _adapted(n_at_once: int, n_calls: int, seconds: float) -> int:
-    """Calls that take about ``SECONDS_AT_ONCE``, after some took so long; at most twice as many as before."""
-    if n_calls < n_at_once and seconds < SECONDS_AT_ONCE:
-        return n_at_once
-    return max(int(n_at_once * min(2.0, SECONDS_AT_ONCE / max(seconds, 1e-9))), 1)
-
-
-def calls_at_once(settings: Settings, n_envs: int, n_updates: int) -> int:
-    """Calls in which about so many updates are made, planned ones included; at least 1."""
-    return max(n_updates // (n_envs * (1 + settings.planning_steps)), 1)
-
-
-def _check_file(path: Any, class_name: str) -> None:
-    """Raises unless a file says that it is a model of a class. It is plain text that says so; nothing is unpickled."""
-    if isinstance(path, str | pathlib.Path):
-        path = pathlib.Path(path)
-        path = path if path.exists() else path.with_name(path.name + ".zip")
-    try:
-        with zipfile.ZipFile(path) as archive:
-            found = json.loads(archive.read("data")).get("algorithm")
-    except (zipfile.BadZipFile, KeyError, ValueError, AttributeError) as error:
-        raise ValueError(f"{path} is not a model that {class_name} saved: {error}") from error
-    finally:
-        if hasattr(path, "seek"):
-            path.seek(0)
-    if found != class_name:
-        raise ValueError(f"{path} is not a model that {class_name} saved: it is {found or 'of another library'}")

@@ -19,7 +19,8 @@ from typing import Any, Literal
 from stable_baselines3.common.type_aliases import GymEnv
 
 from sb3_ext.tabular.agent import DYNA_Q
-from sb3_ext.tabular.algorithm import TabularAlgorithm, whole_number
+from sb3_ext.tabular.algorithm import TabularAlgorithm
+from sb3_ext.tabular.parameters import whole_number
 from sb3_ext.tabular.policy import TabularPolicy
 
 

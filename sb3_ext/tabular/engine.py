@@ -6,6 +6,7 @@ transitions are those that the environments themselves would have made. ``act_al
 engine's.
 """
 
+import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -23,6 +24,7 @@ from sb3_ext.tabular.learning import act, learn
 
 EPISODES_AT_ONCE = 16_384  # that a world can report before the loop must return
 FEW_OUTCOMES = 4
+SECONDS_AT_ONCE = 0.05  # that the compiled engine plays before it lets Python see to an interruption
 
 
 class World(NamedTuple):
@@ -241,3 +243,31 @@ def _notice() -> Iterator[None]:
         yield
     finally:
         notice.cancel()
+
+
+@contextmanager
+def interruption_waits() -> Iterator[None]:
+    """Ctrl-C takes effect at the end of the block, so that what was played is also counted."""
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGINT) is None:
+        yield
+        return
+    pressed: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: pressed.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if pressed:
+            signal.raise_signal(signal.SIGINT)
+
+
+def adapted(n_at_once: int, n_calls: int, seconds: float) -> int:
+    """Calls that take about ``SECONDS_AT_ONCE``, after some took so long; at most twice as many as before."""
+    if n_calls < n_at_once and seconds < SECONDS_AT_ONCE:
+        return n_at_once
+    return max(int(n_at_once * min(2.0, SECONDS_AT_ONCE / max(seconds, 1e-9))), 1)
+
+
+def calls_at_once(settings: Settings, n_envs: int, n_updates: int) -> int:
+    """Calls in which about so many updates are made, planned ones included; at least 1."""
+    return max(n_updates // (n_envs * (1 + settings.planning_steps)), 1)

@@ -19,8 +19,9 @@ from stable_baselines3.common.env_util import make_vec_env
 from tqdm import tqdm
 
 from sb3_ext.tabular.agent import KEPT, Memory, Settings, kept_shapes, make_memory
-from sb3_ext.tabular.algorithm import LONGEST_EPISODE, TabularAlgorithm, calls_at_once, read_learning_rate, whole_number
-from sb3_ext.tabular.engine import World, make_ready, play
+from sb3_ext.tabular.algorithm import LONGEST_EPISODE, TabularAlgorithm
+from sb3_ext.tabular.engine import World, calls_at_once, make_ready, play
+from sb3_ext.tabular.parameters import read_learning_rate, whole_number
 from sb3_ext.tabular.worlds import NO_LIMIT, ExactWorld, blank_progress, find_world
 
 UPDATES_AT_ONCE = 500_000

@@ -20,7 +20,8 @@ from stable_baselines3.common.type_aliases import GymEnv, Schedule
 
 from sb3_ext.common.exploration import EpsilonGreedy, Exploration
 from sb3_ext.tabular.agent import DOUBLE_Q, Q_LEARNING
-from sb3_ext.tabular.algorithm import TabularAlgorithm, trace_settings
+from sb3_ext.tabular.algorithm import TabularAlgorithm
+from sb3_ext.tabular.parameters import trace_settings
 from sb3_ext.tabular.policy import TabularPolicy
 
 

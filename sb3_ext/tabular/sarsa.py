@@ -21,7 +21,8 @@ from stable_baselines3.common.type_aliases import GymEnv, Schedule
 
 from sb3_ext.common.exploration import EpsilonGreedy, Exploration
 from sb3_ext.tabular import agent
-from sb3_ext.tabular.algorithm import TabularAlgorithm, trace_settings, whole_number
+from sb3_ext.tabular.algorithm import TabularAlgorithm
+from sb3_ext.tabular.parameters import trace_settings, whole_number
 from sb3_ext.tabular.policy import TabularPolicy
 
 ON_POLICY = EpsilonGreedy(0.2, 0.0)  # what is learned is the agent's own policy, which ends as the greedy one

@@ -42,7 +42,7 @@ from sb3_ext.tabular import (
     sweep,
     value_iteration,
 )
-from sb3_ext.tabular.algorithm import read_learning_rate
+from sb3_ext.tabular.parameters import read_learning_rate
 
 ENGINES = ["step", "compiled"]
 every_class = pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: cls.__name__)

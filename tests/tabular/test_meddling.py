@@ -13,8 +13,8 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 
 from sb3_ext.envs.tabular_env import TabularEnv
 from sb3_ext.tabular import DynaQ, OptimalityGapCallback, QLearning, TabularMDP, sweep
-from sb3_ext.tabular.algorithm import calls_at_once
 from sb3_ext.tabular.callback_schedule import may_touch_environments, must_see_every_step
+from sb3_ext.tabular.engine import calls_at_once
 from sb3_ext.tabular.worlds import ExactWorld, find_world
 
 

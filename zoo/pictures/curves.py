@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from sb3_ext.envs.grid.symbols import BLUE, GREEN, VERMILLION
-from sb3_ext.tabular.algorithm import whole_number
+from sb3_ext.tabular.parameters import whole_number
 
 Floats = npt.NDArray[np.float64]
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from stable_baselines3.common.callbacks import BaseCallback
 
 from sb3_ext.tabular import SARSA, QLearning, Sweep, TabularMDP, TabularPolicy, sweep
-from sb3_ext.tabular.algorithm import whole_number
+from sb3_ext.tabular.parameters import whole_number
 
 Floats = npt.NDArray[np.float64]
 Env = gym.Env[Any, Any] | str
