@@ -301,7 +301,7 @@ class TabularAlgorithm(BaseAlgorithm):
                 settings = settings._replace(learning_rate=(rate(remaining),) * 2 + (1.0,))
             if (wrong := act_all(settings, memory, states, actions)) >= 0:
                 self._refuse(wrong, self._last_obs)
-            new_obs, rewards, dones, infos = env.step(actions + first_action)
+            new_obs, rewards, dones, infos = env.step(actions + first_action if first_action else actions.copy())
             next_states = reached = self._states_of(new_obs)
             terminated = truncated = nowhere
             n_done = int(np.count_nonzero(dones))
@@ -315,7 +315,8 @@ class TabularAlgorithm(BaseAlgorithm):
             states, self._last_obs, self._last_episode_starts = next_states, new_obs, dones  # type: ignore[assignment]
             self.num_timesteps += n_envs
             self._update_current_progress_remaining(self.num_timesteps, total_timesteps)
-            callback.update_locals(locals())
+            callback.update_locals({"new_obs": new_obs, "rewards": rewards, "dones": dones, "infos": infos,
+                                    "actions": actions})  # fmt: skip
             if not callback.on_step():
                 return False
             if n_done:

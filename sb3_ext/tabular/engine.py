@@ -6,6 +6,7 @@ transitions are those that the environments themselves would have made. ``act_al
 engine's.
 """
 
+import gc
 import signal
 import sys
 import threading
@@ -210,7 +211,7 @@ def learn_all(settings, memory, states, actions, rewards, next_states, terminate
 
 def make_ready(settings: Settings, memory: Memory, world: World) -> None:
     """Has the compiled engine compiled, and says so where that takes a while."""
-    with _notice():
+    with _compiling():
         play(settings, memory, world, 0, 1)
 
 
@@ -220,7 +221,7 @@ def step_functions(settings: Settings, memory: Memory) -> tuple[Callable[..., in
     Numba looks at the type of every argument of every call, which takes longer than these functions do.
     """
     none, never, nothing = np.zeros(0, np.int64), np.zeros(0, np.bool_), np.zeros(0, np.float32)
-    with _notice():
+    with _compiling():
         act_for = _for_types_of(act_all, settings, memory, none, none)
         return act_for, _for_types_of(learn_all, settings, memory, none, none, nothing, none, never, never)
 
@@ -233,16 +234,20 @@ def _for_types_of(function: Any, *arguments: Any) -> Any:
 
 
 @contextmanager
-def _notice() -> Iterator[None]:
-    """Says what takes so long, if something does."""
+def _compiling() -> Iterator[None]:
+    """Says what takes so long, if something does; and spares a load of thousands of objects the garbage collector."""
     text = "Compiling the tabular engine; this takes half a minute, once on this machine"
     notice = threading.Timer(2.0, print, [text], {"file": sys.stderr, "flush": True})
     notice.daemon = True
     notice.start()
+    collects = gc.isenabled()
+    gc.disable()
     try:
         yield
     finally:
         notice.cancel()
+        if collects:
+            gc.enable()
 
 
 @contextmanager
