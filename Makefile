@@ -35,9 +35,12 @@ format: $(INSTALLED)  ## Put the code in form
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-figures: $(INSTALLED)  ## Measure every figure in the README again (about an hour)
+figures: $(INSTALLED)  ## Measure every figure in the README again (an hour and a half)
 	$(BIN)/sb3-ext figures
 	$(BIN)/sb3-ext demo --compare-baselines
+	$(BIN)/sb3-ext lab
+	$(BIN)/sb3-ext book
+	$(BIN)/sb3-ext gap --discretized
 	$(BIN)/sb3-ext speed
 
 clean:  ## Remove what was built

@@ -71,7 +71,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--algos", nargs="+", type=one_of(ALGOS), default=list(ALGOS), help="default: all six")
     options.add_argument("--tasks", nargs="+", type=one_of(TASKS), default=list(TASKS), help="default: all ten")
     options.add_argument("--seeds", type=positive, default=20, help="trainings of each (default: 20)")
-    options.add_argument("--discretized", action="store_true", help="CartPole and MountainCar too, with 5 seeds")
+    options.add_argument("--discretized", action="store_true", help="CartPole and MountainCar too, with 3 seeds")
     options.add_argument("--output", type=folder, default="runs/gap", help="folder to write (default: runs/gap)")
     return options
 
@@ -141,7 +141,7 @@ def measure_discretized(task: str, algo: str, n_seeds: int) -> list[Gap]:
         return DiscretizeObservation(Monitor(gym.make(task)))
 
     gaps = []
-    for seed in range(FIRST_SEED, FIRST_SEED + min(n_seeds, 5)):
+    for seed in range(FIRST_SEED, FIRST_SEED + min(n_seeds, 3)):
         model = load(algo)("TabularPolicy", make(), seed=seed).learn(DISCRETIZED[task])
         env = make()
         env.reset(seed=10_000 + seed)
