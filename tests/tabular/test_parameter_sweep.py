@@ -167,7 +167,7 @@ def with_reward():
     ],
     ids=lambda value: None if isinstance(value, dict) else value,
 )  # fmt: skip
-@pytest.mark.timeout(20)
+@pytest.mark.timeout(200)  # the first may have to compile
 def test_bad_input(arguments, words):
     arguments = {"env": "FrozenLake-v1", "seeds": 1, **arguments}
     with pytest.raises(ValueError, match=words):

@@ -142,7 +142,7 @@ def test_a_real_ctrl_c_in_the_middle_of_a_sweep(tmp_path, popen):
             time.sleep(0.05)
         time.sleep(2)
         process.send_signal(signal.SIGINT)
-        shown = process.communicate(timeout=60)[0]
+        shown = process.communicate(timeout=200)[0]
     assert process.returncode == 130, shown
     assert "Traceback" not in shown
     assert "1 of 2 figures are finished" in shown

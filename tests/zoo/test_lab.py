@@ -140,7 +140,7 @@ def test_a_real_ctrl_c(tmp_path, popen):
         seen += process.stderr.read(1)
         assert process.poll() is None, seen
     os.kill(process.pid, signal.SIGINT)
-    shown, errors = process.communicate(timeout=60)
+    shown, errors = process.communicate(timeout=200)
     assert process.returncode == 130, errors
     assert "interrupted" in shown
     assert "Traceback" not in errors
