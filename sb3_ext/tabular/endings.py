@@ -75,13 +75,13 @@ def way_by(model: Model, allowed: Bools) -> Actions | None:
     return sweeps.way_to_the_end(*restricted[:2], *found) if found.n_reached == len(allowed) else None
 
 
-def refuse_going_on(model: Model, q_values: Floats, values: Floats, margin: float) -> None:
+def refuse_going_on(model: Model, q_values: Floats, values: Floats, margin: float, error: float) -> None:
     """Refuses a world in which to go on for ever, for nothing, is better than every end.
 
     If actions that lose nothing (q = v) lead round in a circle whose values are all below 0, then what is earned until
-    the n-th step, v(S_0) - E[v(S_n)], stays above v(S_0).
+    the n-th step, v(S_0) - E[v(S_n)], stays above v(S_0). Values count as below 0 only beyond their ``error``.
     """
-    going_on = sweeps.never_left(*model[:2], q_values >= values[:, None] - margin, values < -margin)
+    going_on = sweeps.never_left(*model[:2], q_values >= values[:, None] - margin, values < -error)
     if going_on.any():
         state = int(going_on.argmax())
         raise ValueError(

@@ -425,7 +425,7 @@ def _improve_until_best(model: Model, policy: Actions, gamma: float, tolerance: 
         policy, n_improvements = improved, n_improvements + 1
     if gamma < 1:
         return replace(_solution(model, values, gamma, n_sweeps), n_improvements=n_improvements)
-    endings.refuse_going_on(model, q_values, values, margin)
+    endings.refuse_going_on(model, q_values, values, margin, max(margin, evaluation.error_bound))
     return Solution(values, q_values, policy, n_sweeps, evaluation.error_bound, n_improvements=n_improvements)
 
 

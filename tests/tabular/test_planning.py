@@ -398,6 +398,20 @@ def test_without_discount_the_best_policy_that_ends_is_found_or_its_lack_is_name
     np.testing.assert_allclose(value_of(ended, solution.policy, 1.0), expected, atol=1e-8)
 
 
+@pytest.mark.parametrize("directly", [True, False])
+@by_all_methods
+def test_the_error_of_an_evaluation_is_not_taken_for_a_cost(solve, directly, monkeypatch):
+    """All is free; values that come out as -6e-10 are no reason never to end."""
+    free = TabularMDP.from_arrays(
+        [[[1, 0], [1, 0]], [[0, 1], [1, 0]]],
+        [[[-1.0, -1.0], [0.0, 0.0]], [[0.0, 0.0], [0.0, 0.0]]],
+        [[[False, False], [False, False]], [[False, False], [True, False]]],
+        np.full((2, 2, 2), 0.5),
+    )
+    monkeypatch.setattr(planning, "LARGEST_DIRECT_SOLVE", 2000 if directly else 0)
+    np.testing.assert_allclose(solve(free, 1.0, 1e-8).values, 0.0, atol=1e-8)
+
+
 @by_all_methods
 def test_values_without_a_limit_are_refused(solve):
     with pytest.raises(ValueError, match="the value of state 0 has no limit: no policy ends"):
