@@ -19,8 +19,8 @@ class TabularPolicy(BasePolicy):
     What the agent keeps for good lies in its ``state_dict``: the table(s), the visits, the clock of the schedules and,
     with Dyna-Q, the model. They stay on the CPU, where the compiled loop shares them.
 
-    Greedy actions (``predict(..., deterministic=True)``) break ties at random, but once and for all: the pick is a hash
-    of state and seed, so that the same table acts the same each time, before and after saving. With
+    Greedy actions (``predict(..., deterministic=True)``) break ties at random, but once and for all, by a number drawn
+    for each state, so that the same table acts the same each time, before and after saving. With
     ``deterministic=False`` actions are drawn as in training, at the present point of the exploration's schedule.
 
     Args:
@@ -35,7 +35,7 @@ class TabularPolicy(BasePolicy):
 
     observation_space: spaces.Discrete
     action_space: spaces.Discrete
-    tie_seed: th.Tensor
+    lottery: th.Tensor
 
     def __init__(
         self,
@@ -59,7 +59,7 @@ class TabularPolicy(BasePolicy):
                 self.q_tables = th.nn.Parameter(array.fill_(initial_value), requires_grad=False)
             else:
                 self.register_buffer(name, array)
-        self.register_buffer("tie_seed", th.tensor(int(self._generator.integers(2**63)), dtype=th.int64))
+        self.register_buffer("lottery", th.from_numpy(self._generator.random(int(observation_space.n))))
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
         data = super()._get_constructor_parameters()
@@ -94,12 +94,9 @@ class TabularPolicy(BasePolicy):
         return self.exploration.probabilities(values, visits[:, states].sum(axis=0), progress)
 
     def _greedy(self, states: npt.NDArray[Any], values: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
-        """The best action in each state; which of several, a hash of the state decides."""
+        """The best action in each state; which of several, the state's number decides."""
         is_best = values == values.max(axis=1, keepdims=True)
-        bits: Any = states.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(self.tie_seed.item())
-        bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        place = (bits >> np.uint64(33)).astype(np.int64) % is_best.sum(axis=1)
+        place = (self.lottery.numpy()[states] * is_best.sum(axis=1)).astype(np.int64)
         return (is_best.cumsum(axis=1) > place[:, None]).argmax(axis=1)
 
     def _predict(self, observation: PyTorchObs, deterministic: bool = False) -> th.Tensor:
