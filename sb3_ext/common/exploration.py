@@ -183,6 +183,16 @@ def ucb_score(value: float, count: float, total: float, c: float) -> float:
 
 
 @inlined
+def ucb_scores(values: Floats, counts: Floats, c: float, scores: Floats) -> None:
+    """``ucb_score`` of each action, written into ``scores``; all arrays [A]."""
+    total = 0.0
+    for action in range(len(values)):
+        total += counts[action]
+    for action in range(len(values)):
+        scores[action] = ucb_score(values[action], counts[action], total, c)
+
+
+@inlined
 def action_probabilities(kind: int, number: float, values: Floats, counts: Floats, probabilities: Floats) -> None:
     """The probability of each action, written into ``probabilities``.
 
@@ -205,11 +215,7 @@ def action_probabilities(kind: int, number: float, values: Floats, counts: Float
             probabilities[action] /= total
         return
     if kind == UPPER_CONFIDENCE:
-        total = 0.0
-        for action in range(n_actions):
-            total += counts[action]
-        for action in range(n_actions):
-            probabilities[action] = ucb_score(values[action], counts[action], total, number)
+        ucb_scores(values, counts, number, probabilities)
     epsilon = number if kind == EPSILON_GREEDY else 0.0
     best, n_best = highest(probabilities), 0
     for action in range(n_actions):
@@ -239,11 +245,7 @@ def choose_action(
             return min(int(uniform / number * len(values)), len(values) - 1)
         return greedy_action(values, random_state)
     if kind == UPPER_CONFIDENCE:
-        total = 0.0
-        for action in range(len(values)):
-            total += counts[action]
-        for action in range(len(values)):
-            scratch[action] = ucb_score(values[action], counts[action], total, number)
+        ucb_scores(values, counts, number, scratch)
         return greedy_action(scratch, random_state)
     if number == 0:
         return greedy_action(values, random_state)
