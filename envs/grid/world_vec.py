@@ -11,22 +11,21 @@ from functools import partial
 from typing import Any, cast
 
 import gymnasium as gym
-import numba
 import numpy as np
 import numpy.typing as npt
 from gymnasium.utils import seeding
 from stable_baselines3.common.vec_env.base_vec_env import VecEnv, VecEnvIndices, VecEnvObs, VecEnvStepReturn
 
+from sb3_ext.common.compiling import compiled
 from sb3_ext.common.random_numbers import splitmix64_uniform
 from sb3_ext.envs.grid.infos import Infos, StepInfos
 from sb3_ext.envs.grid.layouts import LAYOUTS
 from sb3_ext.envs.grid.world import GridWorld, MapLike, first_random_state
 
 _STATELESS_METHODS = ("compute_reward", "observe", "to_dict", "to_file")
-_compiled: Any = numba.njit(cache=True)  # compiled when first called, and kept on disk
 
 
-@_compiled
+@compiled
 def _draw_start(random_state, starts):
     """The start of one environment's next episode."""
     if len(starts) == 1:
@@ -34,14 +33,14 @@ def _draw_start(random_state, starts):
     return starts[int(splitmix64_uniform(random_state) * len(starts))]
 
 
-@_compiled
+@compiled
 def _reset_all(random_states, starts, states):
     """Draws a start for every environment, in place."""
     for index in range(len(states)):
         states[index] = _draw_start(random_states[index], starts)
 
 
-@_compiled
+@compiled
 def _step_all(
     actions, states, random_states, elapsed, limit, thresholds, next_state, reward, terminated, starts, last_states,
     rewards, dones, truncated, finished,

@@ -116,14 +116,6 @@ def draw_outcome(world, env, state, action):
 
 
 @inlined
-def reset_world(world):
-    """Starts an episode in every environment."""
-    for env in range(len(world.states)):
-        world.states[env] = draw_start(world, env)
-        world.elapsed[env], world.returns[env], world.returns32[env] = 0, 0.0, 0.0
-
-
-@inlined
 def note_episode(world, env, call):
     """Reports an episode that is over, and starts the next."""
     place = world.n_finished[0]
