@@ -35,7 +35,7 @@ format: $(INSTALLED)  ## Put the code in form
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-figures: $(INSTALLED)  ## Measure every figure in the README again (an hour and a half)
+figures: $(INSTALLED)  ## Measure every figure in the README again (more than an hour)
 	$(BIN)/sb3-ext figures
 	$(BIN)/sb3-ext demo --compare-baselines
 	$(BIN)/sb3-ext lab

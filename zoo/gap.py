@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 EXAMPLE = """examples:
-  sb3-ext gap                                              every algorithm, every task, 20 seeds: a minute
+  sb3-ext gap                                              every algorithm, every task, 20 seeds: two minutes
   sb3-ext gap --algos sarsa q_learning --tasks CliffWalking-v1
   sb3-ext gap --discretized                                CartPole and MountainCar cut into bins as well: minutes"""
 

@@ -33,7 +33,7 @@ EXAMPLE = """sections:
   training   SB3's unmodified PPO and DQN on our environments against SB3's: seconds of whole trainings
 
 examples:
-  sb3-ext speed                        everything, about twelve minutes
+  sb3-ext speed                        everything, ten minutes and more
   sb3-ext speed steps --repeats 5      one section"""
 
 SECONDS = 2.0  # of each measurement of steps
