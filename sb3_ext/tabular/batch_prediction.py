@@ -12,7 +12,7 @@ import numpy.typing as npt
 from sb3_ext.common.compiling import compiled
 from sb3_ext.common.returns import discounted_returns
 from sb3_ext.tabular.mdp import TabularMDP
-from sb3_ext.tabular.planning import _check_gamma, _policy_probabilities
+from sb3_ext.tabular.planning import check_gamma, policy_probabilities
 from sb3_ext.tabular.prediction import _check_index, _count_records, _generator, _raise_if_endless, _rule
 from sb3_ext.tabular.prediction_loops import MONTE_CARLO, Booleans, Floats, Integers, make_chain, sample
 from sb3_ext.tabular.prediction_rules import td_error
@@ -67,7 +67,7 @@ def sample_episodes(
     """
     rule = _rule(MONTE_CARLO, None, 1.0, max_episode_steps)
     _count_records(n_episodes, 1)
-    chain = make_chain(mdp, _policy_probabilities(mdp, policy))
+    chain = make_chain(mdp, policy_probabilities(mdp, policy))
     endless, columns = sample(chain, rule, n_episodes, _generator(seed))
     _raise_if_endless(endless, seed, "give a time limit, max_episode_steps")
     return Experience(*columns)
@@ -101,7 +101,7 @@ def batch_td(
         >>> batch_td(one, n_states=2)
         array([-3., -2.])
     """
-    _check_gamma(gamma)
+    check_gamma(gamma)
     _check_states(experience, n_states)
     if not tolerance > 0:
         raise ValueError(f"tolerance must be above 0, got {tolerance}")
@@ -138,7 +138,7 @@ def batch_monte_carlo(
         >>> batch_monte_carlo(one, n_states=2)
         array([-3., -2.])
     """
-    _check_gamma(gamma)
+    check_gamma(gamma)
     _check_states(experience, n_states)
     cut_off = np.flatnonzero(experience.ends & ~experience.terminated)
     if len(cut_off):

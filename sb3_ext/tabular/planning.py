@@ -477,13 +477,14 @@ def _improved(model: Model, policy: Actions, q_values: Floats, margin: float, ga
 # ---- Checks ---------------------------------------------------------------------------------------------------------
 
 
-def _check_gamma(gamma: float) -> None:
+def check_gamma(gamma: float) -> None:
+    """Refuses a discount outside [0, 1]."""
     if not 0 <= gamma <= 1:
         raise ValueError(f"gamma must lie in [0, 1], got {gamma}")
 
 
 def _check(gamma: float, tolerance: float) -> None:
-    _check_gamma(gamma)
+    check_gamma(gamma)
     if not tolerance > 0:
         raise ValueError(f"tolerance must be above 0, got {tolerance}")
 
@@ -509,7 +510,7 @@ def _checked_policy(mdp: TabularMDP, policy: npt.ArrayLike) -> Actions | Floats:
     return probabilities / total
 
 
-def _policy_probabilities(mdp: TabularMDP, policy: npt.ArrayLike) -> Floats:
+def policy_probabilities(mdp: TabularMDP, policy: npt.ArrayLike) -> Floats:
     """The policy as probabilities [S, A]."""
     checked = _checked_policy(mdp, policy)
     return np.eye(mdp.n_actions)[checked] if checked.ndim == 1 else checked.astype(np.float64)

@@ -27,7 +27,7 @@ import numpy.typing as npt
 from sb3_ext.common.random_numbers import RandomState
 from sb3_ext.tabular import prediction_loops as loops
 from sb3_ext.tabular.mdp import TabularMDP
-from sb3_ext.tabular.planning import _check_gamma, _policy_probabilities
+from sb3_ext.tabular.planning import check_gamma, policy_probabilities
 from sb3_ext.tabular.prediction_loops import LONGEST_EPISODE, Booleans, Floats, Rule, make_chain
 
 
@@ -214,9 +214,9 @@ def importance_sampling(  # noqa: D417 - the other arguments are td_prediction's
         >>> importance_sampling(bandit, target=[0], behaviour=[[0.5, 0.5]], state=0, n_episodes=1000)[-1]
         np.float64(1.0)
     """
-    _check_gamma(gamma)
+    check_gamma(gamma)
     _check_index("state", state, mdp.n_states)
-    pi, b = _policy_probabilities(mdp, target), _policy_probabilities(mdp, behaviour)
+    pi, b = policy_probabilities(mdp, target), policy_probabilities(mdp, behaviour)
     _check_coverage(pi, b, _terminal_states(mdp))
     ratios = np.divide(pi, b, out=np.zeros_like(pi), where=b > 0)
     rows = np.append(np.arange(mdp.n_states), state)  # one more row: the start, from which an action may be prescribed
@@ -250,7 +250,7 @@ def _learn(
     initial = np.asarray(initial_values, dtype=np.float64)
     if initial.shape not in ((), (mdp.n_states,)) or not np.isfinite(initial).all():
         raise ValueError(f"initial_values must be a finite number or [{mdp.n_states}] of them, got {initial}")
-    chain = make_chain(mdp, _policy_probabilities(mdp, policy))
+    chain = make_chain(mdp, policy_probabilities(mdp, policy))
     initial = np.where(_terminal_states(mdp), 0.0, initial)
 
     def run(one_seed: int) -> Floats:
@@ -268,7 +268,7 @@ def _rule(
     every_visit: bool = False,
 ) -> Rule:  # fmt: skip
     """The rule, after a check of what all methods have in common."""
-    _check_gamma(gamma)
+    check_gamma(gamma)
     if learning_rate is not None and not 0 < learning_rate <= 1:
         raise ValueError(f"learning_rate must lie in (0, 1], or be None for 1/N, got {learning_rate}")
     if max_episode_steps is not None and max_episode_steps < 1:
