@@ -4,7 +4,10 @@ Read them in this order:
 
     returns.py      discounted, n-step and lambda-returns
     advantages.py   GAE, the leave-one-out baseline, scaling
+    group_advantages.py   returns against those of others from the same start
     losses.py       policy gradient and entropy, in PyTorch
+    clipped_losses.py     importance ratios and clips: several steps on the same data
+    kl.py           how far two policies are apart
     gradients.py    how much a gradient estimate scatters
     episodes.py     whole episodes from parallel environments
     exploration.py  epsilon-greedy, Boltzmann, upper confidence bounds
@@ -19,9 +22,19 @@ from sb3_ext.common.advantages import (
     standardize,
 )
 from sb3_ext.common.checks import refuse_non_finite
+from sb3_ext.common.clipped_losses import (
+    aggregation_weights,
+    cispo_loss,
+    clip_fraction,
+    clipped_surrogate_loss,
+    episode_importance_ratios,
+    importance_ratios,
+)
 from sb3_ext.common.episodes import EpisodeBuffer, Episodes, take
 from sb3_ext.common.exploration import UCB, Boltzmann, EpsilonGreedy, Exploration
 from sb3_ext.common.gradients import flat_gradient, gradient_variance
+from sb3_ext.common.group_advantages import group_relative_advantages, zero_variance_groups
+from sb3_ext.common.kl import kl_k1, kl_k3
 from sb3_ext.common.losses import categorical_entropy, entropy_loss, policy_gradient_loss
 from sb3_ext.common.returns import discounted_returns, lambda_returns, n_step_returns
 
@@ -32,12 +45,21 @@ __all__ = [
     "Episodes",
     "EpsilonGreedy",
     "Exploration",
+    "aggregation_weights",
     "categorical_entropy",
+    "cispo_loss",
+    "clip_fraction",
+    "clipped_surrogate_loss",
     "discounted_returns",
     "entropy_loss",
+    "episode_importance_ratios",
     "flat_gradient",
     "generalized_advantage_estimation",
     "gradient_variance",
+    "group_relative_advantages",
+    "importance_ratios",
+    "kl_k1",
+    "kl_k3",
     "lambda_returns",
     "leave_one_out_baseline",
     "n_step_returns",
@@ -46,4 +68,5 @@ __all__ = [
     "rescale",
     "standardize",
     "take",
+    "zero_variance_groups",
 ]

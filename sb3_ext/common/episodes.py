@@ -82,11 +82,14 @@ class EpisodeBuffer:
     Attributes:
         n_envs: number of environments that are stepped together, at least 1.
         episodes_per_env: the quota of each environment, at least 1.
+        in_rounds: whether an environment that has finished an episode waits, masked out, until all have and
+            ``begin_round`` is called: for episodes whose starts belong together.
         time: steps since the running episode of each environment began, [n_envs].
     """
 
     n_envs: int
     episodes_per_env: int = 1
+    in_rounds: bool = False
 
     def __post_init__(self) -> None:
         if self.n_envs < 1 or self.episodes_per_env < 1:
@@ -99,17 +102,28 @@ class EpisodeBuffer:
         self._last_observations: dict[int, Observations] = {}
         self._terminated = np.ones(self.n_envs * self.episodes_per_env, dtype=bool)
         self._finished = np.zeros(self.n_envs, dtype=np.intp)
+        self._round = 1 if self.in_rounds else self.episodes_per_env
+        self.time = np.zeros(self.n_envs, dtype=np.intp)
+
+    def begin_round(self) -> None:
+        """Let every environment play its next episode; the next step is its first."""
+        self._round += 1
         self.time = np.zeros(self.n_envs, dtype=np.intp)
 
     @property
     def active(self) -> NDArray[np.bool_]:
-        """True for environments whose steps still count, [n_envs]."""
-        return self._finished < self.episodes_per_env
+        """True for environments whose steps count now, [n_envs]."""
+        return self._finished < self._round
+
+    @property
+    def n_played(self) -> int:
+        """Episodes that every environment has finished."""
+        return int(self._finished.min())
 
     @property
     def full(self) -> bool:
         """True once every environment has played its quota."""
-        return not self.active.any()
+        return self.n_played >= self.episodes_per_env
 
     def add(self, observations: Observations, actions: np.ndarray, rewards: np.ndarray, ends: np.ndarray) -> None:
         """Store one step of every environment; steps beyond a quota are dropped.
@@ -130,7 +144,7 @@ class EpisodeBuffer:
         step = (take(observations, rows), actions[rows], rewards[rows], self._columns(rows), self.time[rows])
         self._steps.append(step)
         self.time = np.where(ends, 0, self.time + 1)
-        self._finished += ends
+        self._finished += ends & self.active
 
     def mark_truncated(self, env: int, last_observation: Observations) -> None:
         """Say that the episode running in environment ``env`` is cut off at this step, before a terminal state.
@@ -151,7 +165,7 @@ class EpisodeBuffer:
             RuntimeError: if some environment has not played its quota.
         """
         if not self.full:
-            missing = np.flatnonzero(self.active).tolist()
+            missing = np.flatnonzero(self._finished < self.episodes_per_env).tolist()
             raise RuntimeError(f"environments {missing} have not played their {self.episodes_per_env} episodes yet")
         observations, actions, rewards, episode, time = zip(*self._steps, strict=True)
         truncated = sorted(self._last_observations)

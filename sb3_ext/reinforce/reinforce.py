@@ -21,28 +21,16 @@ of the episode by V.
 """
 
 import math
-import warnings
-from typing import Any, ClassVar, Literal, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch as th
-from gymnasium import spaces
-from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
-from stable_baselines3.common.policies import (
-    ActorCriticCnnPolicy,
-    ActorCriticPolicy,
-    BasePolicy,
-    MultiInputActorCriticPolicy,
-)
-from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedule, TensorDict
-from stable_baselines3.common.utils import FloatSchedule, explained_variance, obs_as_tensor
-from stable_baselines3.common.vec_env import VecEnv
-from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs
+from stable_baselines3.common.policies import ActorCriticPolicy
+from stable_baselines3.common.type_aliases import GymEnv, Schedule, TensorDict
+from stable_baselines3.common.utils import explained_variance, obs_as_tensor
 from torch.nn import functional as F
 
 from sb3_ext.common import (
-    EpisodeBuffer,
     Episodes,
     discounted_returns,
     entropy_loss,
@@ -50,15 +38,12 @@ from sb3_ext.common import (
     gradient_variance,
     leave_one_out_baseline,
     policy_gradient_loss,
-    refuse_non_finite,
     rescale,
     take,
 )
-
-SelfREINFORCE = TypeVar("SelfREINFORCE", bound="REINFORCE")
+from sb3_ext.episodic import EpisodicAlgorithm
 
 N_GRADIENT_GROUPS = 4  # the batch gradient is added up in this many parts; their spread estimates its variance
-CHUNK_SIZE = 8192  # steps that go through the network at a time
 
 
 class Credit(NamedTuple):
@@ -74,7 +59,7 @@ class Credit(NamedTuple):
     """the factor of each step's grad log pi, [N]"""
 
 
-class REINFORCE(OnPolicyAlgorithm):
+class REINFORCE(EpisodicAlgorithm):
     """Monte Carlo policy gradient (Williams 1992) with optional baselines.
 
     Parameters not listed are those of :class:`stable_baselines3.PPO`.
@@ -118,13 +103,6 @@ class REINFORCE(OnPolicyAlgorithm):
             that is not finite, naming the environment.
     """
 
-    policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {
-        "MlpPolicy": ActorCriticPolicy,
-        "CnnPolicy": ActorCriticCnnPolicy,
-        "MultiInputPolicy": MultiInputActorCriticPolicy,
-    }
-    rollout_buffer: EpisodeBuffer  # type: ignore[assignment]
-
     def __init__(
         self,
         policy: str | type[ActorCriticPolicy],
@@ -148,28 +126,19 @@ class REINFORCE(OnPolicyAlgorithm):
         device: th.device | str = "auto",
         _init_setup_model: bool = True,
     ):
-        if device == "auto" and policy in ("MlpPolicy", ActorCriticPolicy):
-            device = "cpu"
         super().__init__(
             policy,
             env,
             learning_rate=learning_rate,
-            n_steps=1,  # not used: a rollout lasts until its episodes are complete
             gamma=gamma,
-            gae_lambda=1.0,
-            ent_coef=ent_coef,  # type: ignore[arg-type]  # a schedule becomes a number at each update
-            vf_coef=1.0,
+            ent_coef=ent_coef,  # a schedule becomes a number at each update
             max_grad_norm=max_grad_norm,
-            use_sde=False,
-            sde_sample_freq=-1,
             stats_window_size=stats_window_size,
             tensorboard_log=tensorboard_log,
             policy_kwargs=policy_kwargs,
             verbose=verbose,
             seed=seed,
             device=device,
-            _init_setup_model=False,
-            supported_action_spaces=(spaces.Box, spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary),
         )
         self.n_episodes = n_episodes
         self.returns = returns
@@ -181,130 +150,20 @@ class REINFORCE(OnPolicyAlgorithm):
         if _init_setup_model:
             self._setup_model()
 
-    def _setup_model(self) -> None:
-        self._check_parameters()
-        self._check_spaces()
-        super()._setup_model()
-        self.ent_coef_schedule = FloatSchedule(self.ent_coef)
-        self.rollout_buffer = EpisodeBuffer(self.n_envs, self._episodes_per_env)
-
     def _check_parameters(self) -> None:
-        for name, choices in {"returns": ("total", "to_go"), "baseline": ("none", "mean", "value")}.items():
-            if getattr(self, name) not in choices:
-                raise ValueError(f"{name} must be one of {choices}, got {getattr(self, name)!r}")
+        super()._check_parameters()
+        self._check_choice("returns", ("total", "to_go"))
+        self._check_choice("baseline", ("none", "mean", "value"))
         for name in ("n_episodes", "n_value_updates", "max_episode_steps"):
-            if not isinstance(getattr(self, name), int | np.integer) or getattr(self, name) < 1:
-                raise ValueError(f"{name} must be a whole number, at least 1, got {getattr(self, name)}")
+            self._check_count(name)
         if self.discounted_gradient and self.returns == "total":
             raise ValueError('discounted_gradient=True weighs G_t by gamma^t, so it needs returns="to_go", got "total"')
-        if not self.max_grad_norm > 0:
-            raise ValueError(f"max_grad_norm must be above 0 (math.inf does not clip), got {self.max_grad_norm}")
-        if not 0 <= self.gamma <= 1:
-            raise ValueError(f"gamma must lie in [0, 1], got {self.gamma}")
         if self.baseline == "mean" and self._episodes_per_env * self.n_envs == 1:
             raise ValueError('baseline="mean" compares episodes with each other: n_episodes must be at least 2, got 1')
-
-    def _check_spaces(self) -> None:
-        for name in ("observation_space", "action_space"):
-            if _starts_elsewhere(getattr(self, name)):
-                raise ValueError(
-                    f"REINFORCE counts from 0, but the {name} is {getattr(self, name)}; shift it with "
-                    "gymnasium.wrappers.TransformObservation or TransformAction"
-                )
-        if issubclass(self.policy_class, MultiInputActorCriticPolicy) and not isinstance(
-            self.observation_space, spaces.Dict
-        ):
-            raise ValueError(f"MultiInputPolicy needs a Dict observation space, got {self.observation_space}")
 
     @property
     def _episodes_per_env(self) -> int:
         return -(-self.n_episodes // self.n_envs)
-
-    # ---- Play ---------------------------------------------------------------------------------------------------
-
-    def collect_rollouts(  # type: ignore[override]
-        self, env: VecEnv, callback: BaseCallback, rollout_buffer: EpisodeBuffer, n_rollout_steps: int
-    ) -> bool:
-        """Play until every environment has finished its share of episodes, each from its first state.
-
-        Returns:
-            False if a callback asked to stop.
-        """
-        self.policy.set_training_mode(False)
-        rollout_buffer.reset()
-        if not np.all(self._last_episode_starts):  # some are amid an episode that began under an older policy
-            self._last_obs = env.reset()  # type: ignore[assignment]
-        refuse_non_finite("observation", self._last_obs)
-        callback.on_rollout_start()
-
-        n_steps = n_masked = 0
-        while not rollout_buffer.full:
-            actions = self._sample_actions()
-            new_obs, rewards, dones, infos = env.step(self._within_bounds(actions))
-            self.num_timesteps += env.num_envs
-            observations = self._last_obs  # kept up to date before a callback may stop the training
-            self._last_obs, self._last_episode_starts = new_obs, dones  # type: ignore[assignment]
-            refuse_non_finite("reward", rewards)
-            refuse_non_finite("observation", new_obs)
-
-            callback.update_locals(locals())
-            if not callback.on_step():
-                return False
-
-            n_steps += 1
-            n_masked += int((~rollout_buffer.active).sum())
-            ends = self._end_episodes(rollout_buffer, new_obs, dones, infos)
-            rollout_buffer.add(observations, actions, rewards, ends)  # type: ignore[arg-type]
-
-        self.logger.record("rollout/episodes", env.num_envs * self._episodes_per_env)
-        self.logger.record("rollout/masked_fraction", n_masked / (n_steps * env.num_envs))
-        callback.update_locals(locals())
-        callback.on_rollout_end()
-        return True
-
-    def _sample_actions(self) -> np.ndarray:
-        """One action for each environment, drawn without recording gradients, [n_envs] or [n_envs, action size]."""
-        with th.no_grad():
-            actions = self.policy._predict(obs_as_tensor(self._last_obs, self.device))  # type: ignore[arg-type]
-        return actions.cpu().numpy()
-
-    def _within_bounds(self, actions: np.ndarray) -> np.ndarray:
-        """Actions as the environment takes them: a Gaussian has no bounds, a Box has."""
-        if not isinstance(self.action_space, spaces.Box):
-            return actions
-        actions = actions.reshape(-1, *self.action_space.shape)
-        if self.policy.squash_output:
-            return self.policy.unscale_action(actions)
-        return np.clip(actions, self.action_space.low, self.action_space.high)
-
-    def _end_episodes(
-        self, buffer: EpisodeBuffer, new_obs: VecEnvObs, dones: np.ndarray, infos: list[dict[str, Any]]
-    ) -> np.ndarray:
-        """Note which episodes end with this step, and how; [n_envs]."""
-        finished = np.flatnonzero(dones & buffer.active)
-        for i in finished:
-            if infos[i].get("TimeLimit.truncated", False):
-                refuse_non_finite("terminal observation", infos[i]["terminal_observation"], int(i))
-                buffer.mark_truncated(int(i), infos[i]["terminal_observation"])
-        if len(finished):
-            self._update_info_buffer([infos[i] for i in finished], dones[finished])
-
-        too_long = buffer.active & ~dones & (buffer.time + 1 >= self.max_episode_steps)
-        if not too_long.any():
-            return dones
-        warnings.warn(
-            f"Episodes were cut after max_episode_steps={self.max_episode_steps} steps and count as truncated. If "
-            "the environment has no time limit, give it one (gymnasium.wrappers.TimeLimit), else raise that number.",
-            stacklevel=5,  # the line that calls learn()
-        )
-        for i in np.flatnonzero(too_long):
-            buffer.mark_truncated(int(i), take(new_obs, i))
-        return dones | too_long
-
-    def _update_current_progress_remaining(self, num_timesteps: int, total_timesteps: int) -> None:
-        """Whole episodes may end well beyond ``total_timesteps``; a schedule gets 0 then, not less."""
-        super()._update_current_progress_remaining(num_timesteps, total_timesteps)
-        self._current_progress_remaining = max(self._current_progress_remaining, 0.0)
 
     # ---- Learn --------------------------------------------------------------------------------------------------
 
@@ -413,40 +272,3 @@ class REINFORCE(OnPolicyAlgorithm):
             chunks = self._chunks(np.ones(n_steps, dtype=bool))
             values = [self.policy.predict_values(take(observations, steps)).flatten() for steps in chunks]
         return th.cat(values).cpu().numpy()
-
-    def _chunks(self, chosen: np.ndarray) -> tuple[th.Tensor, ...]:
-        """The indices of the chosen steps, in parts that fit into memory even if each step is an image."""
-        return th.as_tensor(np.flatnonzero(chosen), device=self.device).split(CHUNK_SIZE)
-
-    def learn(
-        self: SelfREINFORCE,
-        total_timesteps: int,
-        callback: MaybeCallback = None,
-        log_interval: int = 10,
-        tb_log_name: str = "REINFORCE",
-        reset_num_timesteps: bool = True,
-        progress_bar: bool = False,
-    ) -> SelfREINFORCE:
-        """Train for at least ``total_timesteps`` steps, all environments together; see SB3's ``learn``.
-
-        Raises:
-            ValueError: if ``total_timesteps`` is negative.
-        """
-        if not total_timesteps >= 0:
-            raise ValueError(f"total_timesteps must be 0 or more, got {total_timesteps}")
-        self._last_episode_starts = np.zeros(self.n_envs, dtype=bool)  # whoever stepped env meanwhile: start afresh
-        return super().learn(
-            total_timesteps,
-            callback=callback,
-            log_interval=log_interval,
-            tb_log_name=tb_log_name,
-            reset_num_timesteps=reset_num_timesteps,
-            progress_bar=progress_bar,
-        )
-
-
-def _starts_elsewhere(space: spaces.Space) -> bool:
-    """Whether the numbers of a Discrete or MultiDiscrete space, alone or in a Dict, do not start at 0."""
-    if isinstance(space, spaces.Dict):
-        return any(_starts_elsewhere(part) for part in space.values())
-    return isinstance(space, spaces.Discrete | spaces.MultiDiscrete) and bool(np.any(space.start))

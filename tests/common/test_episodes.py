@@ -242,3 +242,41 @@ def test_the_first_that_finish_are_short_and_the_quota_is_fair():
     error = np.std(quota_lengths) / np.sqrt(n_batches)
     assert abs(np.mean(quota_lengths) - 5.0) < 5 * error
     assert np.mean(first_lengths) < 5.0 - 20 * error
+
+
+# ---- Rounds ---------------------------------------------------------------------
+
+
+def test_in_rounds_whoever_has_finished_waits_for_the_others():
+    buffer = EpisodeBuffer(2, episodes_per_env=2, in_rounds=True)
+    lengths = [[1, 3], [2, 1]]  # [round][environment]
+    played = []
+    for round_, (first, second) in enumerate(lengths):
+        for time in range(3):
+            if not buffer.active.any():
+                break
+            assert buffer.active.tolist() == [time < first, time < second]
+            step = np.array([number(env, round_, time) for env in range(2)])
+            # the first to finish goes on with episodes of one step, which its environment resets by itself
+            ends = np.array([time + 1 >= first, time + 1 >= second])
+            played += [value for value, active in zip(step, buffer.active, strict=True) if active]
+            buffer.add(step[:, None], np.zeros(2), step, ends)
+        assert buffer.n_played == round_ + 1
+        assert buffer.full == (round_ == 1)
+        if not buffer.full:
+            buffer.begin_round()
+
+    episodes = buffer.episodes()
+    assert episodes.lengths.tolist() == [1, 3, 2, 1]
+    assert episodes.rewards.tolist() == played
+    np.testing.assert_array_equal(episodes.pad(episodes.rewards)[0], [number(e, r, 0) for r in (0, 1) for e in (0, 1)])
+    assert episodes.time.tolist() == [0, 0, 1, 2, 0, 0, 1]
+
+
+def test_a_round_has_to_be_begun():
+    buffer = EpisodeBuffer(1, episodes_per_env=2, in_rounds=True)
+    for _ in range(3):
+        buffer.add(np.zeros((1, 1)), np.zeros(1), np.zeros(1), np.ones(1, bool))
+    assert (buffer.n_played, buffer.full) == (1, False)
+    with pytest.raises(RuntimeError, match=r"environments \[0\] have not played their 2 episodes"):
+        buffer.episodes()

@@ -14,8 +14,7 @@ from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.logger import configure
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecNormalize
 
-from sb3_ext import REINFORCE
-from sb3_ext.reinforce import reinforce
+from sb3_ext import REINFORCE, episodic
 from sb3_ext.vec_env import make_vec_env
 
 
@@ -386,7 +385,7 @@ def test_the_batch_goes_through_the_network_in_parts_that_add_up(monkeypatch):
     """The parts' gradients add up to the batch's, for the policy and for V."""
     found = []
     for size in (8192, 7):
-        monkeypatch.setattr(reinforce, "CHUNK_SIZE", size)
+        monkeypatch.setattr(episodic, "CHUNK_SIZE", size)
         model = small(make_vec_env("CartPole-v1", 4), baseline="value", ent_coef=0.1, seed=0).learn(1)
         found.append(parameters(model))
     np.testing.assert_allclose(found[0], found[1], rtol=1e-3, atol=1e-4)
