@@ -76,3 +76,23 @@ class TabularEnv(gym.Env[Any, Any]):
         outcome = bisect_right(self._thresholds[state][move], self.np_random.random())
         self.state = self._next_state[state][move][outcome]
         return self.state, self._reward[state][move][outcome], self._terminated[state][move][outcome], False, {}
+
+    def clone_state(self) -> int:
+        """The state, for ``restore_state``.
+
+        Raises:
+            RuntimeError: If called before ``reset``.
+        """
+        if self.state is None:
+            raise RuntimeError("call reset() before clone_state()")
+        return self.state
+
+    def restore_state(self, state: int) -> None:
+        """Goes to a state; the random numbers go on.
+
+        Raises:
+            ValueError: If it is none.
+        """
+        if not 0 <= state < self.mdp.n_states:
+            raise ValueError(f"the states are 0 to {self.mdp.n_states - 1}, got {state}")
+        self.state = int(state)

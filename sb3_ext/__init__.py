@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sb3_ext.algos import ALGOS
+    from sb3_ext.grpo import GRPO
     from sb3_ext.reinforce import REINFORCE
     from sb3_ext.tabular import SARSA, DoubleQLearning, DynaQ, ExpectedSARSA, MonteCarloControl, QLearning
 
@@ -15,6 +16,7 @@ __version__ = "0.1.0"
 
 _HOME_OF = {
     "ALGOS": "sb3_ext.algos",
+    "GRPO": "sb3_ext.grpo",
     "REINFORCE": "sb3_ext.reinforce",
     **dict.fromkeys(
         ("SARSA", "DoubleQLearning", "DynaQ", "ExpectedSARSA", "MonteCarloControl", "QLearning"), "sb3_ext.tabular"
@@ -23,6 +25,7 @@ _HOME_OF = {
 
 __all__ = [
     "ALGOS",
+    "GRPO",
     "REINFORCE",
     "SARSA",
     "DoubleQLearning",

@@ -23,6 +23,7 @@ MASKABLE = "Discrete, MultiDiscrete, MultiBinary"
 
 TABLE: dict[str, Algorithm] = {
     "reinforce": Algorithm("sb3_ext:REINFORCE", ANY, "Monte Carlo policy gradient with optional baselines"),
+    "grpo": Algorithm("sb3_ext:GRPO", ANY, "groups of episodes from one start, compared with each other"),
     "q_learning": Algorithm("sb3_ext:QLearning", "Discrete", "table of action values, learned off-policy"),
     "sarsa": Algorithm("sb3_ext:SARSA", "Discrete", "table learned on-policy, with n steps or traces"),
     "expected_sarsa": Algorithm("sb3_ext:ExpectedSARSA", "Discrete", "SARSA with the mean over the next action"),

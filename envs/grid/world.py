@@ -315,6 +315,40 @@ class GridWorld(gym.Env[Any, Any]):
             raise ValueError(f"the states are 0 to {self.mdp.n_states - 1}, got {wrong[0]}")
         return self._observation.many(array.astype(np.int64))
 
+    # --- copies of a moment
+
+    def reseed(self, seed: int) -> None:
+        """Starts the random numbers anew, as ``reset(seed=seed)`` does, and leaves the world as it is."""
+        self.np_random = np.random.default_rng(seed)
+        self._random_state = first_random_state(self.np_random)
+
+    def clone_state(self) -> tuple[int, int, GridMap]:
+        """Where the world stands, but for its random numbers: state, steps since the last seeded reset, map.
+
+        Raises:
+            RuntimeError: If called before ``reset``.
+        """
+        if self.state < 0:
+            raise RuntimeError("call reset() before clone_state()")
+        return self.state, self._n_steps, self.grid_map
+
+    def restore_state(self, state: tuple[int, int, GridMap]) -> None:
+        """Goes where a world of the same rules and shape stood at ``clone_state``; its own random numbers go on.
+
+        Raises:
+            RuntimeError: If called before ``reset``.
+            ValueError: If the other world has another shape.
+        """
+        if self.state < 0:
+            raise RuntimeError("call reset() before restore_state()")
+        grid_map = state[2]
+        if grid_map.shape != self.grid_map.shape or grid_map.has_key != self.grid_map.has_key:
+            raise ValueError(f"a world of {self.grid_map.shape} cannot take the state of one of {grid_map.shape}, nor "
+                             "one with a key that of one without")  # fmt: skip
+        if grid_map.to_dict() != self.grid_map.to_dict():
+            self._adopt(grid_map)
+        self.state, self._n_steps = state[:2]
+
     # --- goals
 
     def _compute_reward(

@@ -170,14 +170,28 @@ class GridWorldVecEnv(VecEnv):
         """Starts all worlds anew, with the seeds set by ``seed``, which serve once."""
         for index, seed in enumerate(self._seeds):
             if seed is not None or not self._is_random[index]:
-                self._random_states[index] = first_random_state(seeding.np_random(seed)[0])
-                self._is_random[index] = True
+                self._start_random_numbers(index, seed)
         _reset_all(self._random_states, self._model[-1], self._states)
         self._elapsed[:] = 0
         self.reset_infos = [{} for _ in range(self.num_envs)]
         self._reset_seeds()
         self._reset_options()
         return self._observation.many(self._states)
+
+    def reseed(self, seeds: Sequence[int]) -> None:
+        """Starts each world's random numbers anew, as its own seed at a reset would, and leaves the worlds as they are.
+
+        Raises:
+            ValueError: If there is not one seed for each world.
+        """
+        if len(seeds) != self.num_envs:
+            raise ValueError(f"got {len(seeds)} seeds for {self.num_envs} worlds")
+        for index, seed in enumerate(seeds):
+            self._start_random_numbers(index, seed)
+
+    def _start_random_numbers(self, index: int, seed: int | None) -> None:
+        self._random_states[index] = first_random_state(seeding.np_random(seed)[0])
+        self._is_random[index] = True
 
     def step_async(self, actions: npt.NDArray[Any]) -> None:
         """Takes one action for each world, integers [num_envs].

@@ -130,6 +130,8 @@ class RandomizeDynamics(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
         ['force_mag', 'length']
     """
 
+    holds_its_start = True  # what a state restored from outside does not change
+
     def __init__(self, env: gym.Env[Any, Any], parameters: Mapping[str, Parameter]) -> None:
         RecordConstructorArgs.__init__(self, parameters=parameters)
         gym.Wrapper.__init__(self, env)

@@ -139,6 +139,8 @@ class RewardTerms(gym.Wrapper[Any, Any, Any, Any], RecordConstructorArgs):
 
     term_name: str | None = None
 
+    holds_its_start = True  # what a state restored from outside does not change
+
     def __init__(self, env: gym.Env[Any, Any]) -> None:
         RecordConstructorArgs.__init__(self)
         gym.Wrapper.__init__(self, env)

@@ -106,6 +106,14 @@ class SameStepCartPole(CartPoleVectorEnv):
             infos = self._restart(finished, observations)
         return observations, rewards, terminated, truncated, infos
 
+    def reseed(self, seeds: Sequence[int]) -> None:
+        """Gives each cart a generator of its own, as its seed at a reset would, and leaves the carts where they are.
+
+        Raises:
+            ValueError: If there is not one seed for each cart.
+        """
+        self._generators = [seeding.np_random(seed)[0] for seed in _seed_list(seeds, self.num_envs)]
+
     def get_attr(self, name: str) -> tuple[Any, ...]:
         """One value for each cart: its own ``state`` [4] and ``steps``, else the attribute that all carts share.
 

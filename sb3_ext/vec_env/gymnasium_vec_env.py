@@ -87,6 +87,25 @@ class GymnasiumVecEnv(VecEnv):
         self._reset_options()
         return _copy(observations)
 
+    def reseed(self, seeds: Sequence[int]) -> None:
+        """Gives each environment a new random generator without a reset: its own ``reseed``, or its ``np_random``.
+
+        Raises:
+            ValueError: If there is not one seed for each environment.
+            NotImplementedError: For a batch without ``reseed``, and for an AsyncVectorEnv of environments with one.
+        """
+        if len(seeds) != self.num_envs:
+            raise ValueError(f"got {len(seeds)} seeds for {self.num_envs} environments")
+        if hasattr(self._batch, "reseed"):
+            self._batch.reseed(seeds)
+        elif not hasattr(self._batch, "call"):
+            raise NotImplementedError(self._no_single_env("reseed them"))
+        elif self.has_attr("reseed"):
+            for index, seed in enumerate(seeds):
+                self.env_method("reseed", seed, indices=[index])
+        else:
+            self._batch.set_attr("np_random", [np.random.default_rng(seed) for seed in seeds])
+
     def step_async(self, actions: np.ndarray) -> None:
         """Hands over one action for each environment, [num_envs, ...].
 
@@ -151,6 +170,12 @@ class GymnasiumVecEnv(VecEnv):
         return list(cast(Iterable[np.ndarray], self.vector_env.render()))
 
     # --- access to the environments
+
+    def has_attr(self, attr_name: str) -> bool:
+        """Whether every environment has the attribute; unlike AsyncVectorEnv's ``get_attr``, does not call a method."""
+        if hasattr(self._batch, "call"):
+            return all(self._batch.call("has_wrapper_attr", attr_name))
+        return super().has_attr(attr_name)
 
     def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
         """The attribute of each environment; of a batch, the value that all its environments share.

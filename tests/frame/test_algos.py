@@ -55,7 +55,7 @@ def test_action_spaces_and_policies_are_as_listed(name):
 
 
 def test_unknown_name_lists_the_choices():
-    with pytest.raises(ValueError, match=r"no algorithm 'reinforc'; choose from reinforce, q_learning"):
+    with pytest.raises(ValueError, match=r"no algorithm 'reinforc'; choose from reinforce, grpo, q_learning"):
         load("reinforc")
 
 
