@@ -146,7 +146,7 @@ class GRPO(episodic.EpisodicAlgorithm):
         self,
         policy: str | type[ActorCriticPolicy],
         env: GymEnv | str,
-        learning_rate: float | Schedule = 3e-3,
+        learning_rate: float | Schedule = 2e-3,
         group_size: int = 8,
         n_groups: int = 2,
         n_epochs: int = 4,
