@@ -9,6 +9,7 @@ COMMANDS = {
     "algos": "list every algorithm: ours, SB3's and sb3-contrib's",
     "speed": "measure how fast environments and trainings are, as ratios",
     "figures": "measure the figures of the README again",
+    "grpo": "compare GRPO with matched and unmatched groups, REINFORCE and PPO",
     "book": "measure the figures of Sutton & Barto again, beside their numbers",
     "lab": "solve FrozenLake with Q-learning, compare it with the exact solution, draw how",
     "gap": "compute how far from the optimum the tabular algorithms end",

@@ -376,11 +376,7 @@ class GRPO(episodic.EpisodicAlgorithm):
 
     def _update_policy(self, batch: Batch, minibatch: np.ndarray, sums: dict[str, float]) -> None:
         """One gradient step on some of the episodes."""
-        weights = self._weights(batch, minibatch)
-        n_steps = sum(len(batch.steps[i]) for i in minibatch)
-        self.policy.optimizer.zero_grad()
-        for steps in self._whole_episodes(batch, minibatch):  # the parts' losses add up to the minibatch's
-            self._loss(batch, steps, weights[batch.episode[steps]], n_steps, sums).backward()
+        self.backward(batch, minibatch, sums)
         norm = th.nn.utils.clip_grad_norm_(self.policy.parameters(), self.max_grad_norm, error_if_nonfinite=True)
         self.policy.optimizer.step()
         self._n_updates += 1
@@ -388,6 +384,20 @@ class GRPO(episodic.EpisodicAlgorithm):
         sums["grad_norm"] = sums.get("grad_norm", 0.0) + norm.item()
         if self.reference is not None and self._n_updates % (self.reference_update_interval or np.inf) == 0:
             self._move_reference()
+
+    def backward(self, batch: Batch, minibatch: np.ndarray, sums: dict[str, float]) -> None:
+        """Leave the gradient of the loss of some episodes in the policy's parameters.
+
+        Args:
+            batch: from :meth:`prepare`.
+            minibatch: numbers of the episodes to learn from, [n].
+            sums: what is to be logged is added to these.
+        """
+        weights = self._weights(batch, minibatch)
+        n_steps = sum(len(batch.steps[i]) for i in minibatch)
+        self.policy.optimizer.zero_grad()
+        for steps in self._whole_episodes(batch, minibatch):  # the parts' losses add up to the minibatch's
+            self._loss(batch, steps, weights[batch.episode[steps]], n_steps, sums).backward()
 
     def _weights(self, batch: Batch, minibatch: np.ndarray) -> th.Tensor:
         """The weight of a step of each episode in the loss, [n_episodes]; 0 outside the minibatch."""
