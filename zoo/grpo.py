@@ -35,7 +35,6 @@ examples:
 SECTIONS = ("compare", "goal", "ablate", "variance", "speed")
 FOUR_ROOMS = "sb3_ext.envs:sb3_ext/FourRooms-v0"
 GAMMA, SHORTEST = 0.99, 20  # four rooms' optimum is gamma^(SHORTEST - 1)
-COMMON = {"transition_noise": "common"}  # all that EnvPool offers; Acrobot has no noise
 SMALL = {"learning_rate": 3e-3, "normalize_advantage": True, "max_grad_norm": 0.5}  # REINFORCE's yml off CartPole
 
 
@@ -45,17 +44,16 @@ class Task(NamedTuple):
     env_id: str
     n_timesteps: int
     n_seeds: int
-    grpo: dict[str, Any]
     reinforce: dict[str, Any]
-    normalize: dict[str, Any] | None = None
+    """arguments of REINFORCE; GRPO's are in its hyperparameter file, PPO's in RL Zoo's"""
 
 
 TASKS = {
-    "CartPole-v1": Task("CartPole-v1", 200_000, 10, {}, {}),
-    "Acrobot-v1": Task("Acrobot-v1", 300_000, 10, COMMON, SMALL),
-    "FourRooms": Task(FOUR_ROOMS, 300_000, 10, {}, SMALL),
-    "LunarLander-v3": Task("LunarLander-v3", 500_000, 5, COMMON, SMALL),
-    "InvertedPendulum-v5": Task("InvertedPendulum-v5", 300_000, 5, {}, SMALL, {"norm_reward": False}),
+    "CartPole-v1": Task("CartPole-v1", 200_000, 10, {}),
+    "Acrobot-v1": Task("Acrobot-v1", 300_000, 10, SMALL),
+    "FourRooms": Task(FOUR_ROOMS, 300_000, 10, SMALL),
+    "LunarLander-v3": Task("LunarLander-v3", 500_000, 5, SMALL),
+    "InvertedPendulum-v5": Task("InvertedPendulum-v5", 300_000, 5, SMALL),
 }
 METHODS = ("GRPO, matched", "GRPO, unmatched", "REINFORCE, leave-one-out", "PPO")
 ABLATIONS: dict[str, dict[str, Any]] = {
@@ -158,18 +156,18 @@ def all_jobs(options: argparse.Namespace) -> list[Job]:
 def recipe(task: Task, method: str) -> "Recipe":
     """How a method learns a task: GRPO's defaults on 16 environments, PPO as RL Zoo tuned it."""
     from sb3_ext.zoo import shaping
-    from sb3_ext.zoo.training import Recipe, read_recipe
+    from sb3_ext.zoo.training import read_recipe
 
     if method == "PPO":
         entry = PPO_OF.get(task.env_id, task.env_id)
         tuned = shaping.RECIPE if task.env_id == FOUR_ROOMS else read_recipe("ppo", entry)
         return replace(tuned, n_timesteps=task.n_timesteps)
-    if method.startswith("REINFORCE"):
-        own: dict[str, Any] = {"n_episodes": 16, **task.reinforce}
-        return Recipe("reinforce", task.n_timesteps, 16, task.normalize, {"policy": "MlpPolicy", **own})
-    start = {"group_start": "unmatched"} if method == "GRPO, unmatched" else {}
-    hyperparams = {"policy": "MlpPolicy", **task.grpo, **start}
-    return Recipe("grpo", task.n_timesteps, 16, task.normalize, hyperparams)
+    own = replace(read_recipe("grpo", task.env_id.partition(":")[2] or task.env_id), n_timesteps=task.n_timesteps)
+    if method == "GRPO, matched":
+        return own
+    if method == "GRPO, unmatched":
+        return replace(own, hyperparams={**own.hyperparams, "group_start": "unmatched"})
+    return replace(own, algo="reinforce", hyperparams={"policy": "MlpPolicy", "n_episodes": 16, **task.reinforce})
 
 
 PPO_OF = {"InvertedPendulum-v5": "InvertedPendulum-v2"}  # the entry that RL Zoo has for it
