@@ -35,9 +35,10 @@ format: $(INSTALLED)  ## Put the code in form
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-figures: $(INSTALLED)  ## Measure every figure in the README again (more than an hour)
+figures: $(INSTALLED)  ## Measure every figure in the README again (two hours)
 	$(BIN)/sb3-ext figures
 	$(BIN)/sb3-ext demo --compare-baselines
+	$(BIN)/sb3-ext grpo
 	$(BIN)/sb3-ext lab
 	$(BIN)/sb3-ext book
 	$(BIN)/sb3-ext gap --discretized
