@@ -141,7 +141,7 @@ def test_a_group_s_advantages_sum_to_zero_and_are_that_much_smaller_than_leave_o
     plain = group_relative_advantages(returns, scale_rewards=scale_rewards)
     np.testing.assert_allclose(plain.sum(axis=1), 0.0, atol=1e-9)
     leave_one_out = group_relative_advantages(returns, scale_rewards=scale_rewards, leave_one_out=True)
-    np.testing.assert_allclose((1 - 1 / returns.shape[1]) * leave_one_out, plain, rtol=1e-12)
+    np.testing.assert_allclose((1 - 1 / returns.shape[1]) * leave_one_out, plain, rtol=1e-12, atol=1e-12)
 
 
 @FEW
@@ -154,7 +154,7 @@ def test_shifts_and_scales(case, scale, shift):
         group_relative_advantages(scale * returns + shift, scale_rewards="none"), scale * plain, rtol=1e-9, atol=1e-12
     )
     scaled = group_relative_advantages(returns, epsilon=0.0)
-    np.testing.assert_allclose(group_relative_advantages(scale * returns, epsilon=0.0), scaled, rtol=1e-9)
+    np.testing.assert_allclose(group_relative_advantages(scale * returns, epsilon=0.0), scaled, rtol=1e-9, atol=1e-12)
     spread = [len(set(group)) > 1 for group in returns]
     np.testing.assert_allclose(scaled[spread].std(axis=1, ddof=1), 1.0)
 
@@ -167,7 +167,7 @@ def test_groups_and_times_are_independent(case, scale_rewards):
     for group, time in np.ndindex(returns.shape[0], returns.shape[2]):
         here = np.s_[group : group + 1, :, time]
         alone = group_relative_advantages(returns[here], mask[here], scale_rewards=scale_rewards)
-        np.testing.assert_allclose(together[here], alone, rtol=1e-12)
+        np.testing.assert_allclose(together[here], alone, rtol=1e-12, atol=1e-12)
 
 
 @FEW

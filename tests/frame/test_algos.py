@@ -1,5 +1,7 @@
 """The table of algorithms tells the truth about every class in it."""
 
+import subprocess
+import sys
 from inspect import signature
 
 import gymnasium as gym
@@ -60,5 +62,6 @@ def test_unknown_name_lists_the_choices():
 
 
 def test_covers_what_rl_zoo_knows():
-    rl_zoo3 = pytest.importorskip("rl_zoo3")
-    assert set(rl_zoo3.ALGOS) <= set(TABLE)
+    code = "import rl_zoo3; print(*rl_zoo3.ALGOS)"  # elsewhere: once imported, it replaces Gymnasium's TimeLimit
+    names = subprocess.check_output([sys.executable, "-c", code], text=True).split()
+    assert {"ppo", "dqn"} <= set(names) <= set(TABLE)
