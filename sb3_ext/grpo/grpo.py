@@ -27,6 +27,7 @@ KL(pi || ref), which asks it to do nothing that the reference does not (tests/co
 Read next: ``common/group_advantages.py``, ``common/clipped_losses.py``, ``common/kl.py``: the equations.
 """
 
+import re
 from collections.abc import Iterator
 from copy import deepcopy
 from typing import Any, ClassVar, Literal, NamedTuple
@@ -34,6 +35,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 import numpy as np
 import torch as th
 from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
+from stable_baselines3.common.save_util import load_from_zip_file
 from stable_baselines3.common.type_aliases import GymEnv, Schedule, TensorDict
 from stable_baselines3.common.utils import FloatSchedule, obs_as_tensor
 from stable_baselines3.common.vec_env import VecEnv
@@ -60,6 +62,7 @@ from sb3_ext.common import (
 from sb3_ext.grpo.group_starts import GROUP_STARTS, TRANSITION_NOISES, GroupStarts
 from sb3_ext.grpo.policies import ActorCnnPolicy, ActorPolicy, MultiInputActorPolicy
 
+CRITIC = r"value_net|vf_features_extractor"  # names of parameters that only a critic has
 CISPO_CAP = 5.0  # of the importance weight, as ScaleRL recommends (Khatri et al. 2025)
 
 
@@ -113,8 +116,8 @@ class GRPO(episodic.EpisodicAlgorithm):
         clip_range_high: how far it may rise above 1. Default: clip_range. With "cispo" the largest weight; default: 5.
         kl_coef: weight of the KL penalty against the reference policy, a number or a schedule. 0: no reference.
         kl_in: the penalty belongs to the "loss" or to the "reward"; the module's docstring says what that changes.
-        reference_policy: its parameters are copied; needs all that this policy has, in the same shapes. Default: the
-            policy as it is before training.
+        reference_policy: its parameters are copied; needs the same actor, in the same shapes. Default: the policy as it
+            is before training. Given to ``load``, it replaces the one that was saved.
         reference_update_interval: move the reference after every so many gradient steps. Default: never.
         reference_mixture: to ``mixture * policy + (1 - mixture) * reference``, in (0, 1].
         ent_coef: weight of the entropy bonus (mean over steps), a number or a schedule.
@@ -232,8 +235,12 @@ class GRPO(episodic.EpisodicAlgorithm):
         high = default if self.clip_range_high is None else self.clip_range_high
         self.clip_range_high_schedule = FloatSchedule(high)
         self.kl_coef_schedule = FloatSchedule(self.kl_coef)
-        if callable(self.kl_coef) or self.kl_coef > 0:
-            self.reference = self._make_reference()
+        self.reference = self._make_reference() if self._penalises else None
+
+    @property
+    def _penalises(self) -> bool:
+        """Whether there is a KL penalty, and so a reference policy."""
+        return callable(self.kl_coef) or self.kl_coef > 0
 
     @property
     def _episodes_per_env(self) -> int:
@@ -276,21 +283,42 @@ class GRPO(episodic.EpisodicAlgorithm):
         reference.set_training_mode(False)
         if self.reference_policy is None:
             return reference
-        given, own = self.reference_policy.state_dict(), reference.state_dict()
-        wrong = [name for name in own if name not in given or given[name].shape != own[name].shape]
+        own = reference.state_dict()
+        given = {name: value for name, value in self.reference_policy.state_dict().items()
+                 if name in own or not re.search(CRITIC, name)}  # fmt: skip
+        shapes = {name: tuple(tuple(part[name].shape) if name in part else None for part in (own, given))
+                  for name in own | given}  # fmt: skip
+        wrong = {name: pair for name, pair in shapes.items() if pair[0] != pair[1]}
         if wrong:
-            shapes = {name: (tuple(own[name].shape), tuple(given[name].shape) if name in given else None)
-                      for name in wrong}  # fmt: skip
-            raise ValueError(f"reference_policy has another shape than the policy: (policy's, its) {shapes}")
-        reference.load_state_dict({name: given[name] for name in own})  # a critic that it may have is left out
+            raise ValueError(f"reference_policy has another shape than the policy: (policy's, its) {wrong}")
+        reference.load_state_dict(given)
         return reference
+
+    # The reference is saved, but not asked for when parameters are set: a model may be loaded with a penalty that it
+    # was saved without, or without one that it was saved with.
 
     def _excluded_save_params(self) -> list[str]:
         return [*super()._excluded_save_params(), "reference", "reference_policy"]
 
-    def _get_torch_save_params(self) -> tuple[list[str], list[str]]:
-        state_dicts, variables = super()._get_torch_save_params()
-        return [*state_dicts, "reference"] if self.reference is not None else state_dicts, variables
+    def get_parameters(self) -> dict[str, dict]:
+        """As SB3's, with "reference" if there is a KL penalty."""
+        own = {} if self.reference is None else {"reference": self.reference.state_dict()}
+        return {**super().get_parameters(), **own}
+
+    def set_parameters(
+        self, load_path_or_dict: Any, exact_match: bool = True, device: th.device | str = "auto"
+    ) -> None:
+        """As SB3's. The reference becomes the saved one, or the policy that is set here; a given one stays."""
+        if isinstance(load_path_or_dict, dict):
+            parameters = dict(load_path_or_dict)
+        else:
+            parameters = load_from_zip_file(load_path_or_dict, device=device, load_data=False)[1]
+        saved = parameters.pop("reference", None)
+        super().set_parameters(parameters, exact_match=exact_match, device=device)
+        if self._penalises and self.reference_policy is None:
+            self.reference = self._make_reference()
+            if saved is not None:
+                self.reference.load_state_dict(saved)
 
     # ---- Play ---------------------------------------------------------------------------------------------------
 

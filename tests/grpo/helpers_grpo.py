@@ -10,13 +10,13 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 
 from sb3_ext import GRPO
 
-POISON = 1e6
+POISON = 1e30
 
 
 class Ragged(gym.Env):
     """Starts at a random x, the same for the same seed, and ends after ``lengths[episode]`` steps.
 
-    The reward is the action plus x. Episodes after the listed ones pay poison.
+    The reward is the action plus x. After the last of the lengths the first one comes again.
     """
 
     def __init__(self, lengths: list[int], action_space: spaces.Space | None = None, observation: str = "vector"):
@@ -66,6 +66,91 @@ class Deaf(Ragged):
 
     def reset(self, *, seed=None, options=None):
         return super().reset()
+
+
+class Scripted(gym.Env):
+    """The k-th group episode pays ``scripts[k]``, whatever the actions; what is played beside them pays poison.
+
+    Episodes of a group begin with a seeded reset, those after a member's end do not. (The very first seeded reset
+    comes from SB3, before any group.) The observation is [x, time], with one x for each seed.
+    """
+
+    observation_space = spaces.Box(-100.0, 100.0, (2,), np.float32)
+
+    def __init__(self, scripts: list[list[float]], action_space: spaces.Space | None = None, truncates: bool = False):
+        self.scripts, self.truncates, self.n_seeded = scripts, truncates, -1
+        self.action_space = action_space or spaces.Discrete(2)
+
+    def _observe(self) -> np.ndarray:
+        return np.array([self.x, self.time / 10], np.float32)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.n_seeded += seed is not None
+        counts = seed is not None and 1 <= self.n_seeded <= len(self.scripts)
+        self.rewards = self.scripts[self.n_seeded - 1] if counts else [POISON] * 3
+        self.x, self.time = float(self.np_random.uniform(-1, 1)), 0
+        return self._observe(), {}
+
+    def step(self, action):
+        self.time += 1
+        over = self.time == len(self.rewards)
+        return self._observe(), self.rewards[self.time - 1], over and not self.truncates, over and self.truncates, {}
+
+
+class Match(gym.Env):
+    """A contextual bandit, ``length`` rounds an episode: reward 1 for the action that the observation shows."""
+
+    observation_space, action_space = spaces.Box(0.0, 1.0, (2,), np.float32), spaces.Discrete(2)
+
+    def __init__(self, length: int = 3):
+        self.length = length
+
+    def _observe(self) -> np.ndarray:
+        self.context = int(self.np_random.integers(2))
+        return np.eye(2, dtype=np.float32)[self.context]
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.time = 0
+        return self._observe(), {}
+
+    def step(self, action):
+        reward = float(action == self.context)
+        self.time += 1
+        return self._observe(), reward, False, self.time >= self.length, {}
+
+
+class Sick(gym.Env):
+    """Two steps an episode; one number of the step ``broken`` is ``value``: "reward", "observation" or "last"."""
+
+    observation_space, action_space = spaces.Box(-1.0, 1.0, (2,), np.float32), spaces.Discrete(2)
+
+    def __init__(self, where: str, value: float = np.nan):
+        self.where, self.value = where, value
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.time = 0
+        return np.zeros(2, np.float32), {}
+
+    def step(self, action):
+        self.time += 1
+        broken = {1: "observation", 2: "last"}[self.time] == self.where
+        observation = np.array([0.0, self.value if broken else 0.0], np.float32)
+        reward = self.value if self.where == "reward" and self.time == 2 else float(action)
+        return observation, reward, False, self.time == 2, {}
+
+
+def script(column: int) -> list[float]:
+    """The rewards of an episode of known return: 1 to 4 steps."""
+    return [float(10 * column + t + (-1) ** column * 3) for t in range(1 + (column * 7) % 4)]
+
+
+def scripted(n_envs: int, n_episodes: int, **kwargs: Any) -> DummyVecEnv:
+    """Environments that play ``script(0), script(1), ...``, round after round."""
+    scripts = [[script(column) for column in range(i, n_episodes, n_envs)] for i in range(n_envs)]
+    return vec(*[lambda i=i: Scripted(scripts[i], **kwargs) for i in range(n_envs)])
 
 
 def vec(*makes: Any) -> DummyVecEnv:

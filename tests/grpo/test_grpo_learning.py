@@ -2,11 +2,12 @@
 
 import itertools
 import statistics
+from copy import deepcopy
 
 import numpy as np
 import pytest
 import torch as th
-from helpers_grpo import Ragged, parameters, play, ragged, small, vec
+from helpers_grpo import Match, Ragged, Scripted, parameters, play, ragged, script, scripted, small, vec
 from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
 
@@ -256,3 +257,346 @@ def test_matched_starts_make_the_gradient_scatter_less():
             gradients.append(flat_gradient(model.policy))
         scatter[start] = th.stack(gradients).var(dim=0).sum().item()
     assert scatter["seed"] < 0.5 * scatter["unmatched"]
+
+
+# ---- A whole update of scripted episodes -------------------------------------------
+
+
+def scripted_advantages(model, lengths):
+    """The advantage of each step of the episodes script(0), script(1), ... of these lengths, from the paper alone."""
+    size, gamma, process = model.group_size, model.gamma, model.supervision == "process"
+    rewards = [script(column) for column in range(len(lengths))]
+    assert [len(own) for own in rewards] == list(lengths)
+    to_go_of = [[sum(gamma ** (k - t) * own[k] for k in range(t, len(own))) for t in range(len(own))]
+                for own in rewards]  # fmt: skip
+    compared_in_all = [g for own in to_go_of for g in (own if process else own[:1])]
+    advantages = []
+    for i, own in enumerate(to_go_of):
+        group = to_go_of[i // size * size : i // size * size + size]
+        advantages.append([])
+        for t in range(len(own)):
+            when = t if process else 0
+            compared = [other[when] for other in group if len(other) > when]
+            alone = len(compared) == 1
+            advantage = own[when] - statistics.mean(compared)
+            if model.leave_one_out and not alone:
+                advantage = own[when] - (sum(compared) - own[when]) / (len(compared) - 1)
+            if model.scale_rewards == "group" and not alone:
+                advantage /= statistics.stdev(compared) + 1e-4
+            if model.scale_rewards == "batch":
+                advantage /= statistics.stdev(compared_in_all) + 1e-4
+            advantages[-1].append(advantage)
+    return advantages
+
+
+def slow_training(model, batch, low, high):
+    """What train() does to policy and reference, step by step; plain gradient descent. Returns both."""
+    policy, reference, shuffling = deepcopy(model.policy), deepcopy(model.reference), deepcopy(model.shuffling)
+    lengths = batch.episodes.lengths
+    advantages = scripted_advantages(model, lengths)
+    observations = th.as_tensor(batch.episodes.observations)
+
+    def log_prob(of, t):
+        return of.get_distribution(observations[t : t + 1]).log_prob(batch.actions[t : t + 1])[0]
+
+    with th.no_grad():
+        old = [log_prob(policy, t).item() for t in range(len(observations))]
+        fixed = [log_prob(reference, t).item() for t in range(len(observations))]
+    n_updates = 0
+    for _ in range(model.n_epochs):
+        for minibatch in np.array_split(shuffling.permutation(len(lengths)), model.n_minibatches):
+            loss, n_steps = 0, sum(lengths[i] for i in minibatch)
+            for i in minibatch:
+                own = [t for t in range(len(observations)) if batch.episodes.episode[t] == i]
+                log_probs = [log_prob(policy, t) for t in own]
+                log_ratios = [log_probs[k] - old[t] for k, t in enumerate(own)]
+                weight = {
+                    "grpo": 1 / (len(minibatch) * len(own)),
+                    "bnpo": 1 / n_steps,
+                    "dapo": model.n_minibatches / sum(lengths),
+                    "cispo": model.n_minibatches / sum(lengths),
+                    "dr_grpo": 1 / (len(minibatch) * model.max_episode_steps),
+                }[model.loss_type]
+                for k, t in enumerate(own):
+                    ratio = (sum(log_ratios) / len(own) if model.ratio == "episode" else log_ratios[k]).exp()
+                    advantage = advantages[i][k]
+                    cut = ratio > 1 + high if advantage > 0 else ratio < 1 - low
+                    objective = 0.0 if cut else ratio * advantage  # up to a constant
+                    if model.loss_type == "cispo":
+                        objective = min(ratio.item(), high) * advantage * log_probs[k]
+                    log_quotient = fixed[t] - log_probs[k]
+                    kl = log_quotient.exp() - log_quotient - 1
+                    entropy = policy.get_distribution(observations[t : t + 1]).entropy()[0]
+                    loss = loss - weight * (objective - model.kl_coef * kl) - model.ent_coef * entropy / n_steps
+            policy.zero_grad()
+            loss.backward()
+            gradient = flat_gradient(policy)
+            scale = min(1.0, model.max_grad_norm / gradient.norm().item())
+            n_updates += 1
+            with th.no_grad():
+                for parameter in policy.parameters():
+                    parameter -= model.lr_schedule(1) * scale * parameter.grad
+                if n_updates % model.reference_update_interval == 0:
+                    for mine, its in zip(policy.parameters(), reference.parameters(), strict=True):
+                        its.copy_(model.reference_mixture * mine + (1 - model.reference_mixture) * its)
+    return policy, reference
+
+
+UPDATES = [
+    *[{"loss_type": loss_type} for loss_type in ("grpo", "bnpo", "dapo", "dr_grpo", "cispo")],
+    *[
+        {"scale_rewards": scale, "leave_one_out": leave, "supervision": supervision}
+        for scale, leave, supervision in itertools.product(
+            ("group", "batch", "none"), (False, True), ("outcome", "process")
+        )
+    ],
+    {"ratio": "episode", "loss_type": "grpo"},
+    {"clip_range": 0.01, "clip_range_high": 0.3},
+    {"clip_range": 0.3, "clip_range_high": 0.01, "ratio": "episode"},
+    {"loss_type": "cispo", "clip_range_high": 0.9},
+    {"max_grad_norm": 0.05},
+    {"n_minibatches": 3, "loss_type": "grpo"},
+    {"n_minibatches": 8, "loss_type": "dapo"},
+]
+
+
+@pytest.mark.parametrize("options", UPDATES, ids=str)
+@pytest.mark.parametrize(("n_envs", "chunk"), [(8, 8192), (4, 5), (1, 1)])
+def test_an_update_is_that_of_a_slow_loop_over_known_rewards(options, n_envs, chunk, monkeypatch):
+    """Eight scripted episodes in two groups, poisoned beside; two epochs, KL, entropy, and a reference that moves."""
+    monkeypatch.setattr(episodic, "CHUNK_SIZE", chunk)
+    scale = 3e-3 if options.get("scale_rewards") == "none" else 0.1
+    model = small(
+        scripted(n_envs, 8),
+        **{
+            "group_size": 4, "n_epochs": 2, "n_minibatches": 2, "gamma": 0.8, "learning_rate": scale, "ent_coef": 0.1,
+            "max_grad_norm": 1e3, "max_episode_steps": 20, "kl_coef": 0.3, "reference_update_interval": 3,
+            "reference_mixture": 0.3, "policy_kwargs": {"net_arch": [8], "optimizer_class": th.optim.SGD}, **options,
+        },
+    )  # fmt: skip
+    with th.no_grad():  # a reference that is not the policy
+        for parameter in model.reference.parameters():
+            parameter += 0.3 * th.randn_like(parameter)
+    batch = play(model)
+    low = model.clip_range
+    default = 5.0 if model.loss_type == "cispo" else low
+    policy, reference = slow_training(model, batch, low, options.get("clip_range_high", default))
+    before = parameters(model)
+    model.train()
+    for expected, found in ((policy, model.policy), (reference, model.reference)):
+        for mine, its in zip(expected.parameters(), found.parameters(), strict=True):
+            np.testing.assert_allclose(its.detach().numpy(), mine.detach().numpy(), rtol=1e-4, atol=3e-5)
+    assert np.abs(parameters(model) - before).max() > 1e-3
+
+
+@pytest.mark.parametrize("n_envs", [1, 2, 4, 8, 16])
+def test_groups_are_the_right_episodes_however_many_play_at_a_time(n_envs):
+    model = small(scripted(n_envs, 16), group_size=4, n_groups=4, gamma=1.0, scale_rewards="none")
+    batch = play(model)
+    for column in range(16):
+        assert batch.episodes.rewards[batch.steps[column]].tolist() == script(column)
+        group = [sum(script(c)) for c in range(column // 4 * 4, column // 4 * 4 + 4)]
+        expected = sum(script(column)) - statistics.mean(group)
+        np.testing.assert_allclose(batch.advantages[batch.steps[column]], expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("n_envs", "size", "n_groups", "expected"), [(6, 2, 1, 6), (4, 2, 3, 8), (1, 5, 3, 15)])
+def test_groups_an_update_at_least_and_as_many_as_fill_the_environments(n_envs, size, n_groups, expected):
+    model = small(ragged(n_envs), group_size=size, n_groups=n_groups)
+    assert play(model).episodes.n_episodes == expected
+    assert model.logger.name_to_value["rollout/episodes"] == expected
+
+
+def test_a_truncated_return_is_the_sum_of_the_rewards_it_got():
+    found = [play(small(scripted(4, 4, truncates=truncates))) for truncates in (False, True)]
+    assert [batch.episodes.terminated.all() for batch in found] == [True, False]
+    np.testing.assert_array_equal(found[0].advantages, found[1].advantages)
+
+
+def test_monitor_sees_no_poison():
+    model = small(scripted(4, 4))
+    play(model)
+    assert sorted(info["r"] for info in model.ep_info_buffer) == sorted(sum(script(column)) for column in range(4))
+
+
+@pytest.mark.parametrize("n_minibatches", [1, 3, 8])
+def test_an_epoch_takes_every_episode_once(n_minibatches, monkeypatch):
+    model = small(ragged(8), n_groups=4, n_epochs=3, n_minibatches=n_minibatches)
+    play(model)
+    taken, backward = [], model.backward
+    monkeypatch.setattr(model, "backward", lambda batch, part, sums: (taken.append(part), backward(batch, part, sums)))
+    model.train()
+    assert len(taken) == 3 * n_minibatches == model._n_updates
+    orders = [np.concatenate(taken[k : k + n_minibatches]).tolist() for k in range(0, len(taken), n_minibatches)]
+    assert [sorted(order) for order in orders] == [list(range(8))] * 3
+    assert orders[0] != orders[1]
+
+
+@pytest.mark.parametrize("loss_type", ["grpo", "dapo", "dr_grpo", "cispo"])
+def test_minibatches_add_up_to_the_whole(loss_type):
+    """Their mean gradient is that of one big minibatch; with bnpo it is not, whose weights differ by minibatch."""
+    gradients = []
+    for n_minibatches, parts in ((1, [range(8)]), (2, [[0, 5, 3, 6], [1, 2, 4, 7]])):
+        model = small(scripted(4, 8), n_groups=4, n_minibatches=n_minibatches, loss_type=loss_type, ent_coef=0.0)
+        batch, total = play(model), 0
+        for part in parts:
+            model.backward(batch, np.array(part), {})
+            total = total + flat_gradient(model.policy) / len(parts)
+        gradients.append(total)
+    th.testing.assert_close(*gradients, rtol=1e-4, atol=1e-6)
+
+
+def test_learning_is_the_same_in_chunks_of_any_size(monkeypatch):
+    found = []
+    for size in (8192, 7, 1):
+        monkeypatch.setattr(episodic, "CHUNK_SIZE", size)
+        model = small(ragged(4), kl_coef=0.1, ent_coef=0.1, n_minibatches=2).learn(60)
+        found.append((parameters(model), model.logger.name_to_value))
+    for other, logged in found[1:]:
+        np.testing.assert_allclose(other, found[0][0], rtol=1e-3, atol=1e-4)
+        for name in ("policy_loss", "entropy_loss", "approx_kl", "kl", "clip_fraction", "grad_norm"):
+            np.testing.assert_allclose(logged[f"train/{name}"], found[0][1][f"train/{name}"], rtol=1e-3, atol=1e-5)
+
+
+# ---- Dynamic sampling ------------------------------------------------------------
+
+
+def some_equal(n_equal, **kwargs):
+    """Four groups of two, of which the first ``n_equal`` say nothing."""
+    scripts = [[[1.0, 2.0]] if i < 2 * n_equal else [script(i)] for i in range(8)]
+    makes = [lambda i=i: Scripted(scripts[i]) for i in range(8)]
+    return small(vec(*makes), n_groups=4, **kwargs)
+
+
+@pytest.mark.parametrize("supervision", ["outcome", "process"])
+@pytest.mark.parametrize("n_equal", [0, 1, 3, 4])
+@pytest.mark.parametrize("n_minibatches", [1, 8])
+def test_dropped_groups_leave_the_others_and_no_trace(n_equal, n_minibatches, supervision):
+    model = some_equal(n_equal, dynamic_sampling=True, n_minibatches=n_minibatches, supervision=supervision)
+    before = parameters(model)
+    batch = play(model)
+    assert batch.kept.tolist() == list(range(2 * n_equal, 8))
+    assert model.logger.name_to_value["rollout/zero_variance_fraction"] == n_equal / 4
+    model.train()
+    assert model._n_updates == model.n_epochs * min(n_minibatches, 8 - 2 * n_equal)
+    assert np.array_equal(before, parameters(model)) == (n_equal == 4)
+    assert np.isfinite(parameters(model)).all()
+
+
+@pytest.mark.parametrize("loss_type", ["dapo", "grpo"])
+def test_dropped_groups_do_not_count_in_the_mean(loss_type):
+    gradients = {}
+    for dynamic in (False, True):
+        model = some_equal(2, dynamic_sampling=dynamic, loss_type=loss_type)
+        batch = play(model)
+        model.backward(batch, batch.kept, {})
+        gradients[dynamic] = flat_gradient(model.policy)
+    kept = sum(len(script(i)) for i in range(4, 8))
+    factor = (kept + 8) / kept if loss_type == "dapo" else 2
+    th.testing.assert_close(gradients[True], factor * gradients[False], rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.parametrize("kl_in", ["loss", "reward"])
+def test_all_dropped_with_a_reference_teaches_nothing(kl_in):
+    model = some_equal(4, dynamic_sampling=True, kl_coef=0.5, kl_in=kl_in, reference_update_interval=1)
+    before = parameters(model)
+    model.learn(1)
+    np.testing.assert_array_equal(before, parameters(model))
+    assert model._n_updates == 0
+
+
+# ---- More on the reference -------------------------------------------------------
+
+
+def test_a_reference_from_ppo_lacks_nothing_but_its_critic():
+    ppo = PPO("MlpPolicy", ragged(1), policy_kwargs={"net_arch": [8]}, seed=3, device="cpu")
+    model = small(ragged(4), kl_coef=0.1, reference_policy=ppo.policy)
+    observations = th.randn(20, 2)
+    expected = ppo.policy.get_distribution(observations).distribution.probs
+    th.testing.assert_close(model.reference.get_distribution(observations).distribution.probs, expected)
+    own = model.policy.get_distribution(observations).distribution.probs
+    assert not th.allclose(own, expected)  # the policy itself does not begin there
+    before = [parameter.clone() for parameter in ppo.policy.parameters()]
+    model.reference_update_interval = 1
+    model.learn(100)
+    th.testing.assert_close(list(ppo.policy.parameters()), before, rtol=0, atol=0)
+    assert not any(parameter.requires_grad for parameter in model.reference.parameters())
+    assert not model.reference.training
+
+
+def test_the_reference_moves_by_gradient_steps_counted_across_updates():
+    """Two steps an update and a move every three: in the second update and the third, not in the first."""
+    model = small(ragged(4), kl_coef=0.1, n_epochs=2, reference_update_interval=3, reference_mixture=1.0)
+    moved = []
+    for _ in range(3):
+        before = deepcopy(model.reference.state_dict())
+        model.learn(1, reset_num_timesteps=False)
+        moved.append(any(not th.equal(value, before[key]) for key, value in model.reference.state_dict().items()))
+    assert moved == [False, True, True]
+    th.testing.assert_close(list(model.reference.parameters()), list(model.policy.parameters()))
+
+
+def rising(progress):
+    return 2.0 * (1 - progress)
+
+
+def nothing(progress):
+    return 0.0
+
+
+@pytest.mark.parametrize("kl_in", ["loss", "reward"])
+def test_a_schedule_of_the_penalty(kl_in):
+    """A schedule of zeros is as good as no penalty; a rising one is logged, and the last one used."""
+    runs = [parameters(small(ragged(4), kl_coef=kl_coef, kl_in=kl_in).learn(100)) for kl_coef in (0.0, nothing, 1.0)]
+    np.testing.assert_array_equal(runs[0], runs[1])
+    assert not np.array_equal(runs[0], runs[2])
+    model = small(ragged(4), kl_coef=rising, kl_in=kl_in).learn(64)
+    assert model.num_timesteps == 64
+    assert model.logger.name_to_value["train/kl_coef"] == 2.0
+
+
+def test_the_reward_s_penalty_follows_the_progress():
+    model = small(ragged(4), kl_coef=rising, kl_in="reward", scale_rewards="none", gamma=1.0)
+    with th.no_grad():
+        model.reference.action_net.bias += th.tensor([1.0, -1.0])
+    play(model)
+    found = []
+    for progress in (1.0, 0.75, 0.5):
+        model._current_progress_remaining = progress
+        found.append(model.prepare(model.rollout_buffer.episodes()).advantages)
+    assert (found[1] - found[0]).abs().max() > 0.1
+    th.testing.assert_close(found[2] - found[0], 2 * (found[1] - found[0]), rtol=1e-4, atol=1e-5)
+
+
+def test_without_a_penalty_there_is_no_reference():
+    assert small(ragged(4)).reference is None
+    assert small(ragged(4), kl_coef=0.1).reference is not None
+
+
+def test_clip_schedules_see_the_progress():
+    model = small(ragged(4), clip_range=lambda p: 0.1 + p, clip_range_high=lambda p: 0.5 * p).learn(64)
+    assert model.logger.name_to_value["train/clip_range"] == pytest.approx(0.1)
+    play(model)
+    model._current_progress_remaining = 0.0  # no ratio above 1 has a gradient: the loss of two epochs is held there
+    model.train()
+    assert model.logger.name_to_value["train/clip_fraction"] > 0
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"ratio": "episode", "clip_range": 0.05},
+        {"loss_type": "dr_grpo", "scale_rewards": "none", "leave_one_out": True, "max_episode_steps": 3},
+        {"scale_rewards": "batch", "dynamic_sampling": True, "clip_range_high": 0.28},
+        {"supervision": "process", "loss_type": "grpo", "n_minibatches": 2},
+        {"loss_type": "cispo", "kl_coef": 0.01, "kl_in": "reward"},
+        {"transition_noise": "common"},
+        {"group_start": "unmatched"},
+    ],
+    ids=str,
+)
+def test_every_way_solves_a_contextual_bandit(options):
+    model = small(vec(*[Match] * 8), group_size=8, n_groups=2, learning_rate=0.02, **options).learn(4000)
+    np.testing.assert_array_equal(model.predict(np.eye(2, dtype=np.float32), deterministic=True)[0], [0, 1])
+    assert play(model).episodes.rewards.mean() > 0.85
