@@ -26,7 +26,7 @@ import numpy as np
 import numpy.typing as npt
 import torch as th
 
-from sb3_ext.tabular import endings, planning, sweeps
+from sb3_ext.tabular import planning, sweeps
 from sb3_ext.tabular.mdp import TabularMDP
 from sb3_ext.tabular.planning import look_ahead
 
@@ -148,12 +148,7 @@ def _values(mdp: TabularMDP, policy: Floats, gamma: float) -> Floats:
 
 def _chain(mdp: TabularMDP, policy: Floats, gamma: float) -> tuple[Floats, Floats]:
     """P_pi [S, S], the probabilities of going on, and r_pi [S]; for gamma = 1 of a policy that ends every episode."""
-    model = sweeps.read(mdp)
-    if gamma == 1:
-        model = endings.with_absorbing_ends(model)
-    followed = sweeps.chain(model, policy)
-    if gamma == 1:
-        endings.require_ends(followed)
+    _, followed = planning.followed_model(mdp, policy, gamma)
     return planning.transition_matrix(followed), followed.reward[:, 0]
 
 

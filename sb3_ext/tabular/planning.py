@@ -139,14 +139,22 @@ def policy_evaluation(
     """
     _check(gamma, tolerance)
     followed_policy = _checked_policy(mdp, policy)
+    model, followed = followed_model(mdp, followed_policy, gamma)
+    evaluation = _evaluate(followed, gamma, tolerance)
+    return replace(_solution(model, evaluation.values, gamma, evaluation.n_sweeps), error_bound=evaluation.error_bound)
+
+
+def followed_model(
+    mdp: TabularMDP, policy: sweeps.Actions | sweeps.Floats, gamma: float
+) -> tuple[sweeps.Model, sweeps.Model]:
+    """The model, and what a policy ([S, A], or actions [S]) makes of it; with gamma = 1 it has to end every episode."""
     model = sweeps.read(mdp)
     if gamma == 1:
         model = endings.with_absorbing_ends(model)
-    followed = sweeps.chain(model, followed_policy)
+    followed = sweeps.chain(model, policy)
     if gamma == 1:
         endings.require_ends(followed)
-    evaluation = _evaluate(followed, gamma, tolerance)
-    return replace(_solution(model, evaluation.values, gamma, evaluation.n_sweeps), error_bound=evaluation.error_bound)
+    return model, followed
 
 
 def policy_iteration(mdp: TabularMDP, gamma: float = 0.99, tolerance: float = 1e-8) -> Solution:
