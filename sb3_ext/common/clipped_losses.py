@@ -4,7 +4,7 @@
 moving on where it has moved far. Advantages and old log-probabilities are data: no gradient flows through them.
 Losses are weighted sums over steps; ``aggregation_weights`` has the weights that the literature proposes.
 
-The names are those of TRL's ``GRPOConfig``, and mean the same.
+The names of the loss types are those of TRL's ``GRPOConfig``, and mean the same; its epsilon is clip_range here.
 """
 
 import numpy as np
