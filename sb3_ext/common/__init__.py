@@ -7,6 +7,9 @@ Read them in this order:
     group_advantages.py   returns against those of others from the same start
     losses.py       policy gradient and entropy, in PyTorch
     clipped_losses.py     importance ratios and clips: several steps on the same data
+    actor_critic_losses.py    what A2C and PPO are made of
+    td_losses.py    what DQN is made of
+    slots.py        the signatures of functions of your own that take the place of ours
     kl.py           how far two policies are apart
     gradients.py    how much a gradient estimate scatters
     episodes.py     whole episodes from parallel environments
@@ -15,6 +18,13 @@ Read them in this order:
     random_numbers.py, compiling.py    what compiled loops are made of
 """
 
+from sb3_ext.common.actor_critic_losses import (
+    a2c_policy_loss,
+    clipped_value_loss,
+    normalize_advantages,
+    ppo_policy_loss,
+    value_loss,
+)
 from sb3_ext.common.advantages import (
     generalized_advantage_estimation,
     leave_one_out_baseline,
@@ -37,6 +47,7 @@ from sb3_ext.common.group_advantages import group_relative_advantages, zero_vari
 from sb3_ext.common.kl import kl_k1, kl_k3
 from sb3_ext.common.losses import categorical_entropy, entropy_loss, policy_gradient_loss
 from sb3_ext.common.returns import discounted_returns, lambda_returns, n_step_returns
+from sb3_ext.common.td_losses import double_dqn_targets, dqn_targets, td_loss, td_target
 
 __all__ = [
     "UCB",
@@ -45,12 +56,16 @@ __all__ = [
     "Episodes",
     "EpsilonGreedy",
     "Exploration",
+    "a2c_policy_loss",
     "aggregation_weights",
     "categorical_entropy",
     "cispo_loss",
     "clip_fraction",
     "clipped_surrogate_loss",
+    "clipped_value_loss",
     "discounted_returns",
+    "double_dqn_targets",
+    "dqn_targets",
     "entropy_loss",
     "episode_importance_ratios",
     "flat_gradient",
@@ -63,10 +78,15 @@ __all__ = [
     "lambda_returns",
     "leave_one_out_baseline",
     "n_step_returns",
+    "normalize_advantages",
     "policy_gradient_loss",
+    "ppo_policy_loss",
     "refuse_non_finite",
     "rescale",
     "standardize",
     "take",
+    "td_loss",
+    "td_target",
+    "value_loss",
     "zero_variance_groups",
 ]
