@@ -16,7 +16,8 @@ unless it says tensors; nothing may be changed in place, and the same inputs mus
 ``sb3-ext check my_file.py`` grades such functions and trains with them.
 """
 
-from typing import Protocol
+from collections.abc import Callable
+from typing import Any, Protocol
 
 import numpy as np
 import torch as th
@@ -116,3 +117,35 @@ class GroupAdvantages(Protocol):
 
     def __call__(self, returns: Floats, /) -> Floats:
         """From whole returns, [n_groups, n_members], to the advantage of each, same shape."""
+
+
+def result_of(function: Callable[..., Any], shape: tuple[int, ...], /, *arguments: Any) -> Floats:
+    """What a function in a slot returns, as float64; it is given copies of the arrays.
+
+    Args:
+        function: In the slot.
+        shape: That its result should have; () for a number.
+        *arguments: To call it with.
+
+    Raises:
+        ValueError: If the result is not finite numbers of that shape.
+
+    Example:
+        >>> result_of(lambda rewards, gamma: gamma * rewards, (2,), np.array([1.0, 2.0]), 0.5)
+        array([0.5, 1. ])
+    """
+    copies = [argument.copy() if isinstance(argument, np.ndarray) else argument for argument in arguments]
+    result = function(*copies)
+    name = getattr(function, "__qualname__", type(function).__name__)
+    hint = "`sb3-ext check` grades such functions and says what is wrong"
+    if result is None:
+        raise ValueError(f"{name} returned nothing: there is no `return`; {hint}")
+    try:
+        numbers = np.asarray(result, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} returned {result!r}, not numbers; {hint}") from None
+    if numbers.shape != shape:
+        raise ValueError(f"{name} returned the shape {numbers.shape}, expected {tuple(map(int, shape))}; {hint}")
+    if not np.isfinite(numbers).all():
+        raise ValueError(f"{name} returned a number that is not finite: {numbers}; {hint}")
+    return numbers

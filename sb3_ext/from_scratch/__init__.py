@@ -4,6 +4,7 @@ Each ``train()`` is the pure functions of ``common/`` in order, and learns what 
 
 Read them in this order:
 
+    on_policy.py    how the first two play, and a slot for their advantages
     a2c.py    an actor, a critic, one gradient step
     ppo.py    ... and several steps on the same data, made safe by a clip
     dqn.py    no actor: Q-learning with a network, a replay buffer and a target network

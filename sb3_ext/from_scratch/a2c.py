@@ -16,24 +16,21 @@ time limit does not look like an end to it: ``collect_rollouts`` adds gamma V of
 Read next: ``common/actor_critic_losses.py`` for the losses, then ``ppo.py``.
 """
 
-from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any
 
 import torch as th
-from gymnasium.spaces import Box, Discrete, MultiBinary, MultiDiscrete
-from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+from gymnasium.spaces import Discrete
 from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedule
 from stable_baselines3.common.utils import explained_variance
-from stable_baselines3.ppo import CnnPolicy, MlpPolicy, MultiInputPolicy
 
 from sb3_ext.common.actor_critic_losses import a2c_policy_loss, normalize_advantages, value_loss
 from sb3_ext.common.losses import entropy_loss
+from sb3_ext.common.slots import PolicyGradientLoss
+from sb3_ext.from_scratch.on_policy import OnPolicyScratch
 
-PolicyLoss = Callable[[th.Tensor, th.Tensor], th.Tensor]
 
-
-class A2CScratch(OnPolicyAlgorithm):
+class A2CScratch(OnPolicyScratch):
     """Advantage actor-critic, with the parameters, defaults and log of SB3's ``A2C``, and a slot for the policy loss.
 
     Args:
@@ -56,8 +53,8 @@ class A2CScratch(OnPolicyAlgorithm):
             (a lambda, one of a script or notebook) with its code. ``load(path, custom_objects={"loss": my_loss})``
             gives it again, and has to where the module is gone.
         _init_setup_model: build the network at once.
-        **kwargs: SB3's others: rollout_buffer_class, rollout_buffer_kwargs, stats_window_size, tensorboard_log,
-            policy_kwargs, verbose, seed, device.
+        **kwargs: the second slot, ``advantage=`` (``on_policy.py``), and SB3's others: rollout_buffer_class,
+            rollout_buffer_kwargs, stats_window_size, tensorboard_log, policy_kwargs, verbose, seed, device.
 
     Example:
         >>> from sb3_ext.from_scratch import A2CScratch
@@ -65,18 +62,15 @@ class A2CScratch(OnPolicyAlgorithm):
         100
     """
 
-    policy_aliases: ClassVar = {"MlpPolicy": MlpPolicy, "CnnPolicy": CnnPolicy, "MultiInputPolicy": MultiInputPolicy}
-
     def __init__(
         self, policy: str | type[ActorCriticPolicy], env: GymEnv | str, learning_rate: float | Schedule = 7e-4,
         n_steps: int = 5, gamma: float = 0.99, gae_lambda: float = 1.0,  # playing
         ent_coef: float = 0.0, vf_coef: float = 0.5, max_grad_norm: float = 0.5,  # learning
         rms_prop_eps: float = 1e-5, use_rms_prop: bool = True, use_sde: bool = False, sde_sample_freq: int = -1, *,
-        normalize_advantage: bool = False, loss: PolicyLoss = a2c_policy_loss, _init_setup_model: bool = True,
+        normalize_advantage: bool = False, loss: PolicyGradientLoss = a2c_policy_loss, _init_setup_model: bool = True,
         **kwargs: Any,
     ):  # fmt: skip
         settings = (learning_rate, n_steps, gamma, gae_lambda, ent_coef, vf_coef, max_grad_norm, use_sde)
-        kwargs |= {"_init_setup_model": False, "supported_action_spaces": (Box, Discrete, MultiDiscrete, MultiBinary)}
         super().__init__(policy, env, *settings, sde_sample_freq, **kwargs)
         self.normalize_advantage, self.loss = normalize_advantage, loss
         if use_rms_prop and "optimizer_class" not in self.policy_kwargs:

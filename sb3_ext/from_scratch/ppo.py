@@ -20,27 +20,24 @@ Read next: ``common/actor_critic_losses.py`` and ``common/clipped_losses.py``, t
 """
 
 from collections import defaultdict
-from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch as th
-from gymnasium.spaces import Box, Discrete, MultiBinary, MultiDiscrete
-from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+from gymnasium.spaces import Discrete
 from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.type_aliases import GymEnv, Schedule
 from stable_baselines3.common.utils import FloatSchedule, explained_variance
-from stable_baselines3.ppo import CnnPolicy, MlpPolicy, MultiInputPolicy
 
 from sb3_ext.common.actor_critic_losses import clipped_value_loss, normalize_advantages, ppo_policy_loss
 from sb3_ext.common.clipped_losses import importance_ratios
 from sb3_ext.common.kl import kl_k3
 from sb3_ext.common.losses import entropy_loss
+from sb3_ext.common.slots import ClippedSurrogate
+from sb3_ext.from_scratch.on_policy import OnPolicyScratch
 
-PolicyLoss = Callable[[th.Tensor, th.Tensor, th.Tensor, float], th.Tensor]
 
-
-class PPOScratch(OnPolicyAlgorithm):
+class PPOScratch(OnPolicyScratch):
     """Proximal policy optimisation, with the parameters, defaults and log of SB3's ``PPO``, and a slot for the loss.
 
     Args:
@@ -66,8 +63,8 @@ class PPOScratch(OnPolicyAlgorithm):
             importable module by its name, any other (a lambda, one of a script or notebook) with its code.
             ``load(path, custom_objects={"loss": my_loss})`` gives it again, and has to where the module is gone.
         _init_setup_model: build the network at once.
-        **kwargs: SB3's others: rollout_buffer_class, rollout_buffer_kwargs, stats_window_size, tensorboard_log,
-            policy_kwargs, verbose, seed, device.
+        **kwargs: the second slot, ``advantage=`` (``on_policy.py``), and SB3's others: rollout_buffer_class,
+            rollout_buffer_kwargs, stats_window_size, tensorboard_log, policy_kwargs, verbose, seed, device.
 
     Example:
         >>> from sb3_ext.from_scratch import PPOScratch
@@ -75,18 +72,15 @@ class PPOScratch(OnPolicyAlgorithm):
         128
     """
 
-    policy_aliases: ClassVar = {"MlpPolicy": MlpPolicy, "CnnPolicy": CnnPolicy, "MultiInputPolicy": MultiInputPolicy}
-
     def __init__(
         self, policy: str | type[ActorCriticPolicy], env: GymEnv | str, learning_rate: float | Schedule = 3e-4,
         n_steps: int = 2048, batch_size: int = 64, n_epochs: int = 10, gamma: float = 0.99, gae_lambda: float = 0.95,
         clip_range: float | Schedule = 0.2, clip_range_vf: float | Schedule | None = None,
         normalize_advantage: bool = True, ent_coef: float = 0.0, vf_coef: float = 0.5, max_grad_norm: float = 0.5,
         use_sde: bool = False, sde_sample_freq: int = -1, *, target_kl: float | None = None,
-        loss: PolicyLoss = ppo_policy_loss, _init_setup_model: bool = True, **kwargs: Any,
+        loss: ClippedSurrogate = ppo_policy_loss, _init_setup_model: bool = True, **kwargs: Any,
     ):  # fmt: skip
         settings = (learning_rate, n_steps, gamma, gae_lambda, ent_coef, vf_coef, max_grad_norm, use_sde)
-        kwargs |= {"_init_setup_model": False, "supported_action_spaces": (Box, Discrete, MultiDiscrete, MultiBinary)}
         super().__init__(policy, env, *settings, sde_sample_freq, **kwargs)
         self.batch_size, self.n_epochs, self.normalize_advantage = batch_size, n_epochs, normalize_advantage
         self.clip_range, self.clip_range_vf, self.target_kl, self.loss = clip_range, clip_range_vf, target_kl, loss

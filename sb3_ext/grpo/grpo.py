@@ -59,6 +59,7 @@ from sb3_ext.common import (
     take,
     zero_variance_groups,
 )
+from sb3_ext.common.slots import GroupAdvantages, result_of
 from sb3_ext.grpo.group_starts import GROUP_STARTS, TRANSITION_NOISES, GroupStarts
 from sb3_ext.grpo.policies import ActorCnnPolicy, ActorPolicy, MultiInputActorPolicy
 
@@ -125,6 +126,9 @@ class GRPO(episodic.EpisodicAlgorithm):
             environment's own ``clone_state()`` and ``restore_state(state)``; or nothing ("unmatched").
         transition_noise: from the common start on, "independent" for each member, or "common".
         max_episode_steps: an episode that lasts longer raises. Default: the environment's time limit, or 10,000.
+        advantage: a function of your own in the place of ``scale_rewards`` and ``leave_one_out``
+            (``sb3_ext.common.slots.GroupAdvantages``): from whole returns, [n_groups, group_size], to advantages, same
+            shape. It is saved with the model: by its name if it is an importable module's, else with its code.
 
     Logs, beside SB3's ``rollout/`` and ``time/``: ``rollout/episodes``, ``rollout/masked_fraction`` (share of steps
     after a member's end), ``rollout/zero_variance_fraction`` (groups whose returns are all equal),
@@ -173,6 +177,7 @@ class GRPO(episodic.EpisodicAlgorithm):
         group_start: Literal["seed", "state", "unmatched"] = "seed",
         transition_noise: Literal["independent", "common"] = "independent",
         max_episode_steps: int | None = None,
+        advantage: GroupAdvantages | None = None,
         stats_window_size: int = 100,
         tensorboard_log: str | None = None,
         policy_kwargs: dict[str, Any] | None = None,
@@ -215,6 +220,7 @@ class GRPO(episodic.EpisodicAlgorithm):
         self.group_start = group_start
         self.transition_noise = transition_noise
         self.max_episode_steps = max_episode_steps  # type: ignore[assignment]  # a number once the model is set up
+        self.advantage = advantage
         self.reference: BasePolicy | None = None
         if _init_setup_model:
             self._setup_model()
@@ -272,6 +278,8 @@ class GRPO(episodic.EpisodicAlgorithm):
             value = getattr(self, name)
             if value is not None and not callable(value) and not value >= 0:
                 raise ValueError(f"{name} must be 0 or more, got {value}")
+        if self.advantage is not None and self.supervision == "process":
+            raise ValueError('advantage= is given whole returns, so it needs supervision="outcome", got "process"')
         if not 0 < self.reference_mixture <= 1:
             raise ValueError(f"reference_mixture must lie in (0, 1], got {self.reference_mixture}")
         if self.reference_update_interval is not None:
@@ -385,6 +393,9 @@ class GRPO(episodic.EpisodicAlgorithm):
         returns_to_go = discounted_returns(episodes.pad(rewards), episodes.discounts(self.gamma), episodes.ends())
         returns = returns_to_go[0].reshape(-1, self.group_size)
         scaling: Any = {"scale_rewards": self.scale_rewards, "leave_one_out": self.leave_one_out}
+        if self.advantage is not None:
+            own = result_of(self.advantage, returns.shape, returns.astype(np.float64))
+            return own.reshape(-1)[episodes.episode], zero_variance_groups(returns)
         if self.supervision == "outcome":
             advantages = group_relative_advantages(returns, **scaling).reshape(-1)[episodes.episode]
             return advantages, zero_variance_groups(returns)

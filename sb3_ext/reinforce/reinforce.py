@@ -41,6 +41,7 @@ from sb3_ext.common import (
     rescale,
     take,
 )
+from sb3_ext.common.slots import DiscountedReturns, result_of
 from sb3_ext.episodic import EpisodicAlgorithm
 
 N_GRADIENT_GROUPS = 4  # the batch gradient is added up in this many parts; their spread estimates its variance
@@ -74,6 +75,10 @@ class REINFORCE(EpisodicAlgorithm):
         returns: what an action is credited with: "total" (the whole episode's return) or "to_go" (what came after it).
         baseline: "none", "mean" (what the other episodes of the batch got from the same time on) or "value" (V(S_t),
             fitted to the returns after each policy update). With returns="total" it is that of the episode's start.
+        advantage: a function of your own in the place of ``returns`` (``sb3_ext.common.slots.DiscountedReturns``): from
+            an episode's rewards, [T], and gamma to what each action is credited with, [T]. The baseline is subtracted
+            from that: ``baseline="none"`` where the function has one of its own. It is saved with the model: by its
+            name if it is an importable module's, else with its code.
         discounted_gradient: weigh G_t by gamma^t, as eq. 13.8 does. Default: False, the usual form.
         normalize_advantage: divide the weights by their root mean square over the batch. This only rescales:
             subtracting the mean would be a baseline by itself.
@@ -97,10 +102,11 @@ class REINFORCE(EpisodicAlgorithm):
 
     Raises:
         ValueError: for an unknown ``returns`` or ``baseline``, ``discounted_gradient`` with ``returns="total"`` (which
-            carries its gamma^t already), a count that is not a whole number above 0, gamma outside [0, 1], a
-            max_grad_norm that is not above 0, ``baseline="mean"`` with one episode per update (there is no other to
-            compare with), or a Discrete space that does not start at 0; while learning, for a reward or observation
-            that is not finite, naming the environment.
+            carries its gamma^t already), ``advantage`` with ``returns="total"``, a count that is not a whole number
+            above 0, gamma outside [0, 1], a max_grad_norm that is not above 0, ``baseline="mean"`` with one episode per
+            update (there is no other to compare with), or a Discrete space that does not start at 0; while learning,
+            for a reward or observation that is not finite, naming the environment, or a result of ``advantage`` that
+            is not finite numbers of the right shape.
     """
 
     def __init__(
@@ -118,6 +124,7 @@ class REINFORCE(EpisodicAlgorithm):
         n_value_updates: int = 10,
         max_grad_norm: float = math.inf,
         max_episode_steps: int = 10_000,
+        advantage: DiscountedReturns | None = None,
         stats_window_size: int = 100,
         tensorboard_log: str | None = None,
         policy_kwargs: dict[str, Any] | None = None,
@@ -147,6 +154,7 @@ class REINFORCE(EpisodicAlgorithm):
         self.normalize_advantage = normalize_advantage
         self.n_value_updates = n_value_updates
         self.max_episode_steps = max_episode_steps
+        self.advantage = advantage
         if _init_setup_model:
             self._setup_model()
 
@@ -158,6 +166,8 @@ class REINFORCE(EpisodicAlgorithm):
             self._check_count(name)
         if self.discounted_gradient and self.returns == "total":
             raise ValueError('discounted_gradient=True weighs G_t by gamma^t, so it needs returns="to_go", got "total"')
+        if self.advantage is not None and self.returns == "total":
+            raise ValueError('advantage= takes the place of returns="total": give one of the two')
         if self.baseline == "mean" and self._episodes_per_env * self.n_envs == 1:
             raise ValueError('baseline="mean" compares episodes with each other: n_episodes must be at least 2, got 1')
 
@@ -190,8 +200,8 @@ class REINFORCE(EpisodicAlgorithm):
         """From rewards to the weight of each step's grad log pi: return, baseline, scale."""
         mask = episodes.mask()
         values, returns_to_go = self._evaluate(episodes, observations)
-        credited = returns_to_go
-        baseline = leave_one_out_baseline(returns_to_go, mask) if self.baseline == "mean" else values
+        credited = returns_to_go if self.advantage is None else self._own_credit(episodes, self.advantage)
+        baseline = leave_one_out_baseline(credited, mask) if self.baseline == "mean" else values
         if self.returns == "total":
             credited, baseline = np.where(mask, returns_to_go[0], 0), np.where(mask, baseline[0], 0)
 
@@ -202,6 +212,14 @@ class REINFORCE(EpisodicAlgorithm):
             weights = rescale(weights, mask)
         weights_of_steps = th.as_tensor(episodes.flatten(weights), dtype=th.float32, device=self.device)
         return Credit(returns_to_go, credited, baseline, weights_of_steps)
+
+    def _own_credit(self, episodes: Episodes, advantage: DiscountedReturns) -> np.ndarray:
+        """What a function in the slot credits each step with, [T, n_episodes]."""
+        credited = np.zeros(episodes.mask().shape, np.float32)
+        rewards = episodes.pad(episodes.rewards.astype(np.float64))
+        for episode, length in enumerate(episodes.lengths):
+            credited[:length, episode] = result_of(advantage, (length,), rewards[:length, episode], self.gamma)
+        return credited
 
     def _evaluate(self, episodes: Episodes, observations: th.Tensor | TensorDict) -> tuple[np.ndarray, np.ndarray]:
         """V(S_t) (0 without a value baseline) and the return-to-go of every step, both [T, n_episodes]."""

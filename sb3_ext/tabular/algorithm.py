@@ -11,6 +11,8 @@ import pathlib
 import time
 import warnings
 from abc import abstractmethod
+from collections.abc import Callable
+from functools import partial
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -25,8 +27,12 @@ from stable_baselines3.common.utils import FloatSchedule, LinearSchedule, safe_m
 
 from sb3_ext.common import refuse_non_finite
 from sb3_ext.common.exploration import EpsilonGreedy, Exploration
+from sb3_ext.common.slots import ActionProbabilities
 from sb3_ext.tabular.agent import (
     DYNA_Q,
+    EXPECTED_SARSA,
+    MONTE_CARLO,
+    SARSA,
     Memory,
     Settings,
     begin_episodes,
@@ -44,6 +50,7 @@ from sb3_ext.tabular.callback_schedule import (
 )
 from sb3_ext.tabular.engine import adapted, calls_at_once, interruption_waits, make_ready, play, step_functions
 from sb3_ext.tabular.files import check_model_file, read_table, write_table
+from sb3_ext.tabular.own_functions import act_by
 from sb3_ext.tabular.parameters import read_learning_rate
 from sb3_ext.tabular.policy import TabularPolicy
 from sb3_ext.tabular.worlds import ExactWorld, find_world
@@ -63,7 +70,9 @@ class TabularAlgorithm(BaseAlgorithm):
             compiled, another callable needs the step engine), or written: "lin_0.5" (from 0.5 to 0 over the training),
             "1/N" (an average over all visits of the pair), "lin_1/N^0.5" (both, with another power).
         gamma: Discount, from 0 to 1; 1 for tasks whose episodes end.
-        exploration: An ``EpsilonGreedy``, ``Boltzmann`` or ``UCB``, or a number: a constant epsilon.
+        exploration: An ``EpsilonGreedy``, ``Boltzmann`` or ``UCB``, or a number: a constant epsilon. Or an object of
+            your own (``sb3_ext.common.slots.ActionProbabilities``), which needs the step engine and an algorithm that
+            does not learn about its own exploration: Q-learning, Double Q-learning, Dyna-Q.
         initial_value: Q(s, a) before anything is learned. The default is optimistic where a success is worth 1 and
             every step costs: what was not tried yet looks good (section 2.6). With gamma near 1 and no cost of a step
             it looks good for too long: take 0 then, as the book does.
@@ -97,7 +106,7 @@ class TabularAlgorithm(BaseAlgorithm):
         env: GymEnv | str | None,
         learning_rate: float | Schedule | str = "lin_1/N^0.5",
         gamma: float = 0.99,
-        exploration: Exploration | float = EpsilonGreedy(0.5, 0.02),  # noqa: B008  (it is frozen)
+        exploration: Exploration | ActionProbabilities | float = EpsilonGreedy(0.5, 0.02),  # noqa: B008  (frozen)
         initial_value: float = 1.0,
         engine: Engine = "auto",
         stats_window_size: int = 100,
@@ -174,19 +183,40 @@ class TabularAlgorithm(BaseAlgorithm):
             raise ValueError(f"engine must be 'auto', 'step' or 'compiled', got {self.engine!r}")
 
     def _make_settings(self) -> Settings:
-        if not isinstance(self.exploration, Exploration):
+        if isinstance(self.exploration, type):
+            raise ValueError(f"exploration must be an object, got the class {self.exploration.__name__}")
+        if not hasattr(self.exploration, "probabilities"):
             self.exploration = EpsilonGreedy(self.exploration)
         self._check_parameters()
         schedule, power = read_learning_rate(self.learning_rate)
-        assert isinstance(self.exploration, Exploration)
-        return Settings(
+        settings = Settings(
             gamma=float(self.gamma),
             learning_rate=schedule or (0.0, 0.0, 1.0),  # of a callable: filled in at each step
             visit_power=power,
-            exploration=self.exploration.kind,
-            exploration_number=self.exploration.schedule,
             **self._rule(),
         )
+        if isinstance(self.exploration, Exploration):
+            return settings._replace(exploration=self.exploration.kind, exploration_number=self.exploration.schedule)
+        if settings.rule in (SARSA, EXPECTED_SARSA, MONTE_CARLO):
+            raise ValueError(
+                f"{self.algorithm} learns about its own exploration, in compiled code: it takes EpsilonGreedy, "
+                f"Boltzmann or UCB, got {type(self.exploration).__name__}; QLearning takes any with `probabilities`"
+            )
+        return settings
+
+    def _python_only(self) -> str | None:
+        """Why no compiled engine can be used, if so."""
+        if read_learning_rate(self.learning_rate)[0] is None:
+            return "learning_rate is a function that only Python can call; SB3's LinearSchedule can be compiled"
+        if not isinstance(self.exploration, Exploration):
+            return "exploration is an object that only Python can ask"
+        return None
+
+    def _step_functions(self, memory: Memory) -> tuple[Callable[..., int], Callable[..., int]]:
+        """The two halves of the step engine."""
+        act_all, learn_all = step_functions(self.settings, memory)
+        own = not isinstance(self.exploration, Exploration)
+        return partial(act_by, self.exploration) if own else act_all, learn_all  # type: ignore[arg-type]
 
     # ---- Learning ---------------------------------------------------------------------------------------------------
 
@@ -245,7 +275,7 @@ class TabularAlgorithm(BaseAlgorithm):
         assert self._memory is not None
         self._memory = memory = self._memory._replace(**kept)
         self.settings = settings
-        self.policy.exploration = self.exploration  # type: ignore[assignment]  # an Exploration by now
+        self.policy.exploration = self.exploration  # type: ignore[assignment]  # no number by now
         if not goes_on:
             begin_episodes(memory)
         if len(memory.last_tried):
@@ -260,9 +290,7 @@ class TabularAlgorithm(BaseAlgorithm):
         world = find_world(self.env)
         if self.gamma == 1 and isinstance(world, ExactWorld) and not world.mdp.terminated.any():
             raise ValueError("gamma=1 needs episodes that end, and none can end in this environment; take gamma < 1")
-        reason = world if isinstance(world, str) else None
-        if read_learning_rate(self.learning_rate)[0] is None:
-            reason = "learning_rate is a function that only Python can call; SB3's LinearSchedule can be compiled"
+        reason = world if isinstance(world, str) else self._python_only()
         awake = must_see_every_step(callback)
         if reason is None and awake is not None:
             reason = f"the callback {awake} must see every step"
@@ -291,7 +319,7 @@ class TabularAlgorithm(BaseAlgorithm):
         assert env is not None
         settings, first_action = self.settings, int(self.action_space.start)
         rate: Any = None if read_learning_rate(self.learning_rate)[0] else FloatSchedule(self.learning_rate)
-        act_all, learn_all = step_functions(settings, memory)
+        act_all, learn_all = self._step_functions(memory)
         states, actions = self._states_of(self._last_obs), np.zeros(n_envs, np.int64)
         nowhere = np.zeros(n_envs, np.bool_)
         while self.num_timesteps < total_timesteps:
@@ -431,9 +459,9 @@ class TabularAlgorithm(BaseAlgorithm):
             record("rollout/ep_len_mean", safe_mean([episode["l"] for episode in self.ep_info_buffer]))
         if self.ep_success_buffer:
             record("rollout/success_rate", safe_mean(self.ep_success_buffer))
-        assert isinstance(self.exploration, Exploration)
         progress = 1 - self._current_progress_remaining
-        record("rollout/exploration_rate", self.exploration.value(progress))
+        if isinstance(self.exploration, Exploration):
+            record("rollout/exploration_rate", self.exploration.value(progress))
         record("train/learning_rate", self._learning_rate_at(progress))
         total_error, n_errors = self._memory.errors
         if n_errors > 0:

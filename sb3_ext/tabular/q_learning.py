@@ -14,13 +14,17 @@ The rules are ``q_learning_target`` and ``double_q_target`` in ``rules.py``; ``l
 applies them. Read next: ``sarsa.py``, which differs in the target alone.
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal
 
 from stable_baselines3.common.type_aliases import GymEnv, Schedule
 
 from sb3_ext.common.exploration import EpsilonGreedy, Exploration
-from sb3_ext.tabular.agent import DOUBLE_Q, Q_LEARNING
+from sb3_ext.common.slots import QLearningUpdate
+from sb3_ext.tabular.agent import DOUBLE_Q, Q_LEARNING, Memory
 from sb3_ext.tabular.algorithm import TabularAlgorithm
+from sb3_ext.tabular.own_functions import learn_by
 from sb3_ext.tabular.parameters import trace_settings
 from sb3_ext.tabular.policy import TabularPolicy
 
@@ -35,6 +39,12 @@ class QLearning(TabularAlgorithm):
         env: Environment, VecEnv or id.
         lambda_: Trace decay, from 0 (one-step Q-learning) to 1.
         traces: "accumulating" (a visit adds 1) or "replacing" (a visit sets 1).
+        update: A rule of your own in the place of eq. 6.8 (``sb3_ext.common.slots.QLearningUpdate``): the new Q(S, A)
+            from ``(q_value, reward, next_q_values, terminated, learning_rate, gamma)``. It needs the step engine. It is
+            saved with the model: by its name if it is an importable module's, else with its code.
+
+    Raises:
+        ValueError: Also for ``update`` with ``lambda_`` above 0: traces carry back the error of eq. 6.8.
     """
 
     def __init__(
@@ -44,14 +54,25 @@ class QLearning(TabularAlgorithm):
         *args: Any,
         lambda_: float = 0.0,
         traces: Literal["accumulating", "replacing"] = "replacing",
+        update: QLearningUpdate | None = None,
         **kwargs: Any,
     ) -> None:
+        if update is not None and lambda_ > 0:
+            raise ValueError(f"a rule of your own learns from one step, so update needs lambda_=0, got {lambda_}")
         self.lambda_ = lambda_
         self.traces = traces
+        self.update = update
         super().__init__(policy, env, *args, **kwargs)
 
     def _rule(self) -> dict[str, Any]:
         return {"rule": Q_LEARNING, **trace_settings(self.lambda_, self.traces)}
+
+    def _python_only(self) -> str | None:
+        return super()._python_only() if self.update is None else "update is a function that only Python can call"
+
+    def _step_functions(self, memory: Memory) -> tuple[Callable[..., int], Callable[..., int]]:
+        act_all, learn_all = super()._step_functions(memory)
+        return act_all, learn_all if self.update is None else partial(learn_by, self.update)
 
 
 class DoubleQLearning(TabularAlgorithm):

@@ -11,8 +11,8 @@ from helpers_grpo import Match, Ragged, Scripted, parameters, play, ragged, scri
 from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
 
-from sb3_ext import episodic
-from sb3_ext.common import flat_gradient
+from sb3_ext import GRPO, episodic
+from sb3_ext.common import flat_gradient, group_relative_advantages
 
 
 def slow_loss(model, batch, minibatch):
@@ -600,3 +600,28 @@ def test_every_way_solves_a_contextual_bandit(options):
     model = small(vec(*[Match] * 8), group_size=8, n_groups=2, learning_rate=0.02, **options).learn(4000)
     np.testing.assert_array_equal(model.predict(np.eye(2, dtype=np.float32), deterministic=True)[0], [0, 1])
     assert play(model).episodes.rewards.mean() > 0.85
+
+
+# ---- The learner's slot ---------------------------------------------------------------------------------------------
+
+
+def test_our_advantages_in_the_slot_learn_the_same():
+    def learned(**slot):
+        model = GRPO("MlpPolicy", "CartPole-v1", seed=0, **slot).learn(500)
+        return th.nn.utils.parameters_to_vector(model.policy.parameters())
+
+    assert th.allclose(learned(), learned(advantage=group_relative_advantages), atol=1e-5)
+    assert not th.allclose(learned(), learned(advantage=lambda returns: -returns), atol=1e-3)
+
+
+def test_the_slot_is_given_groups():
+    seen = []
+
+    def look(returns):
+        seen.append(returns.shape)
+        return returns
+
+    GRPO("MlpPolicy", "CartPole-v1", group_size=4, n_groups=3, seed=0, advantage=look).learn(1)
+    assert seen == [(3, 4)]
+    with pytest.raises(ValueError, match='needs supervision="outcome"'):
+        GRPO("MlpPolicy", "CartPole-v1", supervision="process", advantage=look)

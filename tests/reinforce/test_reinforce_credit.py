@@ -12,6 +12,8 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.utils import obs_as_tensor
 from stable_baselines3.common.vec_env import DummyVecEnv
 
+from sb3_ext import REINFORCE
+
 GAMMA = 0.9
 SCRIPTS = [  # of two environments, with a quota of two episodes each; the second one takes longer
     [Script([1.0, 2.0, 3.0]), Script([5.0], truncated=True)],
@@ -290,3 +292,31 @@ def test_every_rollout_starts_with_fresh_episodes():
         assert (starts[:, 1] > last).all()
         last = starts[:, 1]
         np.testing.assert_allclose(batch.observations[:, 2], 0.1 * batch.time, rtol=1e-6)
+
+
+# ---- The learner's slot ---------------------------------------------------------------------------------------------
+
+
+def backwards(rewards, gamma):
+    returns, return_ = [], 0.0
+    for reward in rewards[::-1]:
+        return_ = reward + gamma * return_
+        returns.insert(0, return_)
+    return returns
+
+
+@pytest.mark.parametrize("baseline", ["none", "mean", "value"])
+def test_our_returns_in_the_slot_learn_the_same(baseline):
+    def learned(**slot):
+        model = REINFORCE("MlpPolicy", "CartPole-v1", baseline=baseline, seed=0, **slot).learn(500)
+        return th.nn.utils.parameters_to_vector(model.policy.parameters())
+
+    assert th.allclose(learned(), learned(advantage=backwards), atol=1e-5)
+    assert not th.allclose(learned(), learned(advantage=lambda rewards, gamma: rewards), atol=1e-3)
+
+
+def test_the_slot_takes_the_place_of_returns():
+    with pytest.raises(ValueError, match="give one of the two"):
+        REINFORCE("MlpPolicy", "CartPole-v1", returns="total", advantage=backwards)
+    with pytest.raises(ValueError, match=r"the shape \(\), expected"):
+        REINFORCE("MlpPolicy", "CartPole-v1", advantage=lambda rewards, gamma: rewards.sum()).learn(10)
