@@ -39,6 +39,7 @@ figures: $(INSTALLED)  ## Measure every figure in the README again (two hours)
 	$(BIN)/sb3-ext figures
 	$(BIN)/sb3-ext demo --compare-baselines
 	$(BIN)/sb3-ext grpo
+	$(BIN)/sb3-ext oracle
 	$(BIN)/sb3-ext lab
 	$(BIN)/sb3-ext book
 	$(BIN)/sb3-ext gap --discretized
