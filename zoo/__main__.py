@@ -7,18 +7,24 @@ from io import TextIOWrapper
 COMMANDS = {
     "demo": "train REINFORCE on CartPole in seconds and look at it",
     "algos": "list every algorithm: ours, SB3's and sb3-contrib's",
+    "train": "train any of them (RL Zoo's train, with ours)",
+    "enjoy": "watch a trained agent (RL Zoo's enjoy, with ours)",
+    "record-video": "film a trained agent (RL Zoo's record_video, with ours)",
+    "tune": "search hyperparameters on one machine or several, train the best again",
     "speed": "measure how fast environments and trainings are, as ratios",
     "figures": "measure the figures of the README again",
     "grpo": "compare GRPO with matched and unmatched groups, REINFORCE and PPO",
     "book": "measure the figures of Sutton & Barto again, beside their numbers",
+    "oracle": "hold every estimator against the exact gradient: bias and variance",
     "lab": "solve FrozenLake with Q-learning, compare it with the exact solution, draw how",
     "gap": "compute how far from the optimum the tabular algorithms end",
+    "check": "grade functions of your own, and train with them",
 }
 
 
 def usage() -> str:
     """The overview that ``sb3-ext --help`` prints."""
-    rows = "\n".join(f"  {name:<9} {summary}" for name, summary in COMMANDS.items())
+    rows = "\n".join(f"  {name:<13} {summary}" for name, summary in COMMANDS.items())
     return f"usage: sb3-ext COMMAND [options]\n\n{rows}\n\n`sb3-ext COMMAND --help` explains a command by example."
 
 
@@ -40,7 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"sb3-ext: there is no command {command!r}\n\n{usage()}", file=sys.stderr)
         return 2
     try:
-        return import_module(f"sb3_ext.zoo.{command}").main(rest)
+        return import_module(f"sb3_ext.zoo.{command.replace('-', '_')}").main(rest)
     except KeyboardInterrupt:  # outside of what a command keeps from an interruption itself
         print("interrupted", file=sys.stderr)
         return 130

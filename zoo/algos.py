@@ -24,6 +24,6 @@ def main(arguments: list[str]) -> int:
         package, _, class_name = row.path.partition(":")
         actions = " ".join(SHORT[action] for action in row.actions.split(", "))
         policies = " ".join(alias.removesuffix("Policy") for alias in load(name).policy_aliases)
-        table.add_row(name, class_name, actions, policies, FROM[package], row.summary)
+        table.add_row(name, class_name, actions, policies, FROM[package.partition(".")[0]], row.summary)
     Console().print(table)
     return 0
