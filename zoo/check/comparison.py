@@ -118,11 +118,12 @@ def show(console: Any, run: dict[str, Any]) -> None:
     if run["final"]:
         what = TRAININGS[run["function"]]
         title = f"{run['function']} in {what.algo} on {what.env_id.rpartition(':')[2]}, {what.n_timesteps:,} steps"
-        table = Table("", "mean", "each seed", title=title)
+        console.print(title, highlight=False, soft_wrap=True)
+        table = Table("", "mean", "each seed")
         for whose, finals in run["final"].items():
             finished = [number for number in finals if number is not None]
-            mean = f"{sum(finished) / len(finished):.1f}" if finished else "-"
-            table.add_row(whose, mean, "  ".join("-" if number is None else f"{number:.1f}" for number in finals))
+            mean = f"{sum(finished) / len(finished):.2f}" if finished else "-"
+            table.add_row(whose, mean, "  ".join("-" if number is None else f"{number:.2f}" for number in finals))
         console.print(table)
         console.print(f"return, mean of the last {N_LAST} training episodes", highlight=False)
         console.print(f"picture  {run['picture']}", highlight=False, soft_wrap=True)

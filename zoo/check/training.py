@@ -61,7 +61,12 @@ def _by_target(target: Function) -> dict[str, Any]:
 
 
 def _shaped(function: Function | None) -> dict[str, Any]:
-    """Four rooms with a potential from 0 to 1, after the learner's or after the steps to the goal."""
+    """Four rooms with a potential, the learner's or minus the steps to the goal.
+
+    A potential may be multiplied, and any number added to it: here it goes from 0.82 to 1, as the discounted return
+    does from the start to the goal. Much lower, and Q values that begin at 0 would be too pessimistic to explore. The
+    way to the goal takes 20 steps, and an episode at most 50: by chance it is hardly ever found.
+    """
     from functools import partial
 
     from sb3_ext.envs import PotentialShaping
@@ -70,8 +75,9 @@ def _shaped(function: Function | None) -> dict[str, Any]:
     free, steps, _ = world()
     values = -steps[free] if function is None else values_of(function, kind_of(function))
     potential = np.zeros(len(steps))
-    potential[free] = (values - values.min()) / (np.ptp(values) or 1.0)
-    return {"wrapper_class": partial(PotentialShaping, potential=potential, gamma=0.99), "backend": "dummy"}
+    potential[free] = 1.0 - 0.18 * (values.max() - values) / (np.ptp(values) or 1.0)
+    return {"wrapper_class": partial(PotentialShaping, potential=potential, gamma=0.99), "backend": "dummy",
+            "env_kwargs": {"max_episode_steps": 50}}  # fmt: skip
 
 
 def _exactly(n_arguments: int, name: str) -> Callable[[Function], dict[str, Any]]:
@@ -86,7 +92,7 @@ DQN = {
     "learning_rate": 2.3e-3, "batch_size": 64, "buffer_size": 20_000, "learning_starts": 1000, "train_freq": 256,
     "gradient_steps": 96, "target_update_interval": 10, "exploration_fraction": 0.16, "exploration_final_eps": 0.04,
 }  # fmt: skip
-Q_LEARNING = {"learning_rate": 0.5, "exploration": 0.1, "gamma": 0.99, "engine": "step"}
+Q_LEARNING = {"learning_rate": 0.5, "exploration": 0.1, "gamma": 0.99, "initial_value": 0.0, "engine": "step"}
 TRAININGS = {
     "discounted_returns": Training("reinforce", CARTPOLE, 40_000, slot=lambda own: {"advantage": own}),
     "td_target": Training("q_learning", CLIFF, 10_000, Q_LEARNING, _by_target, 1),
@@ -98,7 +104,7 @@ TRAININGS = {
     "policy_gradient_loss": Training("a2c_scratch", CARTPOLE, 40_000, slot=lambda own: {"loss": own}),
     "gae": Training("ppo_scratch", CARTPOLE, 30_000, PPO, lambda own: {"advantage": own}),
     "clipped_surrogate": Training("ppo_scratch", CARTPOLE, 30_000, PPO, lambda own: {"loss": own}),
-    "potential": Training("q_learning", FOUR_ROOMS, 20_000, Q_LEARNING, n_envs=1, env_settings=_shaped),
+    "potential": Training("q_learning", FOUR_ROOMS, 10_000, Q_LEARNING, n_envs=1, env_settings=_shaped),
     "group_advantages": Training("grpo", CARTPOLE, 30_000, slot=lambda own: {"advantage": own}),
 }  # fmt: skip
 """Name of the function -> what to train. Those that are missing have no slot of their own."""
