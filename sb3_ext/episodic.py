@@ -44,7 +44,10 @@ class EpisodicAlgorithm(OnPolicyAlgorithm):
         "MultiInputPolicy": MultiInputActorCriticPolicy,
     }
     rollout_buffer: EpisodeBuffer  # type: ignore[assignment]
-    max_episode_steps: int
+    max_episode_steps: int | None
+    """as it was given"""
+    episode_limit: int
+    """steps after which an episode is too long"""
 
     def __init__(
         self,
@@ -74,8 +77,19 @@ class EpisodicAlgorithm(OnPolicyAlgorithm):
         self._check_parameters()
         self._check_spaces()
         super()._setup_model()
+        self.episode_limit = self._episode_limit(self.env)
         self.ent_coef_schedule = FloatSchedule(self.ent_coef)
         self.rollout_buffer = EpisodeBuffer(self.n_envs, self._episodes_per_env)
+
+    def set_env(self, env: GymEnv, force_reset: bool = True) -> None:
+        """As SB3's; what depends on the environment is worked out anew."""
+        super().set_env(env, force_reset)
+        self.episode_limit = self._episode_limit(self.env)
+
+    def _episode_limit(self, env: VecEnv | None) -> int:
+        """The longest that an episode may be: ``max_episode_steps``; subclasses may know more."""
+        assert self.max_episode_steps is not None
+        return self.max_episode_steps
 
     @property
     def _episodes_per_env(self) -> int:
@@ -189,16 +203,16 @@ class EpisodicAlgorithm(OnPolicyAlgorithm):
         if len(finished):
             self._update_info_buffer([infos[i] for i in finished], dones[finished])
 
-        too_long = buffer.active & ~dones & (buffer.time + 1 >= self.max_episode_steps)
+        too_long = buffer.active & ~dones & (buffer.time + 1 >= self.episode_limit)
         if not too_long.any():
             return dones
         self._cut_episodes(buffer, new_obs, np.flatnonzero(too_long))
         return dones | too_long
 
     def _cut_episodes(self, buffer: EpisodeBuffer, new_obs: VecEnvObs, envs: np.ndarray) -> None:
-        """Treat episodes that last longer than ``max_episode_steps`` as truncated, with a warning."""
+        """Treat episodes that last longer than ``episode_limit`` as truncated, with a warning."""
         warnings.warn(
-            f"Episodes were cut after max_episode_steps={self.max_episode_steps} steps and count as truncated. If "
+            f"Episodes were cut after max_episode_steps={self.episode_limit} steps and count as truncated. If "
             "the environment has no time limit, give it one (gymnasium.wrappers.TimeLimit), else raise that number.",
             stacklevel=6,  # the line that calls learn()
         )

@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sb3_ext.zoo.options import folder, one_of, positive
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
     import numpy as np
     from rich.table import Table
 
@@ -23,15 +26,17 @@ EXAMPLE = """sections:
   compare    GRPO with matched and with unmatched groups, REINFORCE with the leave-one-out mean, SB3's PPO on five tasks
   goal       CartPole-v1 with GRPO's defaults, 500k steps
   ablate     CartPole-v1: group size, scaling, aggregation, supervision, ratio, KL
-  variance   of the gradient, matched against unmatched, at the same number of episodes
+  variance   of the gradient, matched against unmatched, at the same number of episodes (half an hour)
   speed      steps in the loss per second, against SB3's PPO
 
-Everything takes most of an hour on two cores.
+Everything takes about an hour and a half on two cores.
 
 examples:
   sb3-ext grpo                      all of them; again after Ctrl-C: what is missing
-  sb3-ext grpo compare --tasks FourRooms CartPole-v1"""
+  sb3-ext grpo compare --tasks FourRooms CartPole-v1
+  sb3-ext grpo variance --seeds 3   as in the README"""
 
+INTERRUPTED = "interrupted; what is finished is kept: the same command goes on there"
 SECTIONS = ("compare", "goal", "ablate", "variance", "speed")
 FOUR_ROOMS = "sb3_ext.envs:sb3_ext/FourRooms-v0"
 GAMMA, SHORTEST = 0.99, 20  # four rooms' optimum is gamma^(SHORTEST - 1)
@@ -77,11 +82,15 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     "KL in the reward, 0.01": {"kl_coef": 0.01, "kl_in": "reward"},
 }
 N_ABLATION_STEPS = 100_000
-VARIANCE_TASKS: dict[str, tuple[str, dict[str, Any]]] = {
-    "CartPole-v1": ("CartPole-v1", {}),
-    "four rooms from anywhere, 100 steps": (FOUR_ROOMS, {"random_start": True, "max_episode_steps": 100}),
+VARIANCE_TASKS: dict[str, tuple[str, dict[str, Any], str]] = {
+    "CartPole-v1": ("CartPole-v1", {}, "auto"),
+    "four rooms from anywhere, 100 steps": (FOUR_ROOMS, {"random_start": True, "max_episode_steps": 100}, "auto"),
+    "LunarLander-v3": ("LunarLander-v3", {}, "dummy"),  # EnvPool's has no independent transition noise
 }
-N_BATCHES, N_TRAINED = 40, 30_000
+"""Environment, its arguments, and backend."""
+PLAIN: dict[str, Any] = {"scale_rewards": "none", "leave_one_out": True, "loss_type": "dr_grpo"}
+"""One gradient step without scaling, unbiased: what scatters is the gradient, not what it is divided by."""
+N_BATCHES, N_TRAINED = 200, 30_000
 
 
 class Job(NamedTuple):
@@ -124,12 +133,21 @@ def main(arguments: list[str]) -> int:
     results = read(options.output / "grpo.csv")
     for section in ("compare", "goal", "ablate"):
         if section in chosen:
-            console.print(table(section, [job for job in rows if job.figure.startswith(section)], results))
+            own = [job for job in rows if job.figure.startswith(section)]
+            console.print(table(section, own, results))
+            image = None if section == "goal" else draw(section, own, results, options.output)
+            if image is not None:
+                console.print(f"picture  {image}", highlight=False, soft_wrap=True)
     if not finished:
-        console.print("interrupted; what is finished is kept: the same command goes on there")
+        console.print(INTERRUPTED)
         return 130
     if "variance" in chosen:
-        console.print(variance_table(options.seeds or 5))
+        scatters = all_scatters(options.seeds or 5)
+        finished = compare_scatters(scatters, options)
+        console.print(variance_table(scatters, read(options.output / "grpo.csv")))
+    if not finished:
+        console.print(INTERRUPTED)
+        return 130
     if "speed" in chosen:
         console.print(speed_table(options.seeds or 5))
     return 0
@@ -225,87 +243,251 @@ def table(section: str, jobs: list[Job], results: "dict[tuple[str, int], Result]
     from rich.table import Table
 
     lines = Table("task", "method", "steps", "IQM (95 %)", "lowest to highest", "seeds", "seconds", title=section)
-    for figure in dict.fromkeys(job.figure for job in jobs):
-        row = [job for job in jobs if job.figure == figure]
-        done = [results[job.figure, job.seed] for job in row if is_done(job, results)]
-        if not done:
-            continue
+    for (task, method), (row, done) in rows_of(jobs, results).items():
         values = np.array([result.value for result in done])
-        _, task, method = figure.split(":")
         lines.add_row(task, method, f"{row[0].recipe.n_timesteps:,}", interval(values),
                       f"{values.min():.1f} to {values.max():.1f}", f"{len(done)} of {len(row)}",
                       f"{np.median([result.seconds for result in done]):.1f}")  # fmt: skip
     return lines
 
 
+def rows_of(
+    jobs: list[Job], results: "dict[tuple[str, int], Result]"
+) -> "dict[tuple[str, str], tuple[list[Job], list[Result]]]":
+    """(task, method) -> all its seeds, and the results of those that are done; without rows that have none."""
+    rows: dict[tuple[str, str], tuple[list[Job], list[Result]]] = {}
+    for job in jobs:
+        _, task, method = job.figure.split(":", 2)
+        row, done = rows.setdefault((task, method), ([], []))
+        row.append(job)
+        if is_done(job, results):
+            done.append(results[job.figure, job.seed])
+    return {key: row for key, row in rows.items() if row[1]}
+
+
 def interval(values: "np.ndarray") -> str:
-    """The interquartile mean over seeds and its percentile bootstrap interval (Agarwal et al. 2021)."""
+    """The interquartile mean over seeds and its interval, as text."""
+    middle, low, high = interquartile_mean(values)
+    return f"{middle:.1f}" if low == high else f"{middle:.1f} ({low:.1f} to {high:.1f})"
+
+
+def interquartile_mean(values: "np.ndarray") -> tuple[float, float, float]:
+    """The interquartile mean over seeds and its 95 % percentile bootstrap interval (Agarwal et al. 2021)."""
     import numpy as np
     from scipy.stats import bootstrap, trim_mean
 
-    middle = trim_mean(values, 0.25)
+    middle = float(trim_mean(values, 0.25))
     if len(values) < 2 or np.ptp(values) == 0:
-        return f"{middle:.1f}"
+        return middle, middle, middle
 
     def iqm(sample: "np.ndarray", axis: int) -> "np.ndarray":
         return trim_mean(sample, 0.25, axis=axis)
 
     found = bootstrap((values,), iqm, method="percentile", n_resamples=5000, rng=0).confidence_interval
-    return f"{middle:.1f} ({found.low:.1f} to {found.high:.1f})"
+    return middle, float(found.low), float(found.high)
+
+
+def draw(section: str, jobs: list[Job], results: "dict[tuple[str, int], Result]", output: "Path") -> "Path | None":
+    """A panel for each task: a dot for the interquartile mean of each method, with its interval, and a tick a seed.
+
+    Returns:
+        The PNG file; None if there is no result yet.
+    """
+    import numpy as np
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    rows = rows_of(jobs, results)
+    if not rows:
+        return None
+    tasks = list(dict.fromkeys(task for task, _ in rows))
+    methods = list(dict.fromkeys(method for _, method in rows))
+    width = 2.4 + (2.3 if len(tasks) > 1 else 4.6) * len(tasks)
+    figure = Figure(figsize=(width, 1.6 + 0.3 * len(methods)), layout="constrained")
+    panels = figure.subplots(1, len(tasks), sharey=True, squeeze=False)[0]
+    for axes, task in zip(panels, tasks, strict=True):
+        for height, method in enumerate(methods):
+            if (task, method) not in rows:
+                continue
+            values = np.array([result.value for result in rows[task, method][1]])
+            middle, low, high = interquartile_mean(values)
+            color = f"C{methods.index(method)}" if section == "compare" else "C0"
+            axes.plot(values, np.full(len(values), height), "|", color=color, alpha=0.35, markersize=7)
+            axes.plot([low, high], [height, height], color=color, linewidth=2, solid_capstyle="round")
+            axes.plot(middle, height, "o", color=color, markersize=6)
+        n_timesteps, n_seeds = rows_steps(rows, task)
+        unit = "% of the optimum" if task == "FourRooms" else "return"
+        axes.set(title=f"{task}\n{n_timesteps // 1000:,}k steps, {n_seeds} seeds", xlabel=unit)
+        axes.title.set_fontsize(10)
+        axes.margins(x=0.12)
+        axes.xaxis.set_major_locator(MaxNLocator(3 if len(tasks) > 1 else 6, steps=[1, 2, 5, 10]))
+        if axes.dataLim.width == 0:  # all the same
+            axes.set_xticks([axes.dataLim.x0])
+        axes.tick_params(axis="y", length=0)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(axis="x", alpha=0.3)
+    panels[0].set_yticks(range(len(methods)), methods)
+    panels[0].set_ylim(len(methods) - 0.5, -0.5)
+    figure.supxlabel("a dot: interquartile mean; a line: its 95 % bootstrap interval; a tick: a seed", fontsize=9)
+    file = output / f"{section}.png"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(file, dpi=120)
+    return file
+
+
+def rows_steps(rows: "dict[tuple[str, str], tuple[list[Job], list[Result]]]", task: str) -> tuple[int, str]:
+    """Steps of a task's trainings, and of how many seeds there are results."""
+    own = [row for (name, _), row in rows.items() if name == task]
+    numbers = sorted({len(done) for _, done in own})
+    return own[0][0][0].recipe.n_timesteps, f"{numbers[0]} to {numbers[-1]}" if len(numbers) > 1 else f"{numbers[0]}"
 
 
 # ---- The gradient's variance ----------------------------------------------------------------------------------------
 
 
-def variance_table(n_seeds: int) -> "Table":
+class Scatter(NamedTuple):
+    """One policy whose gradients are compared: matched groups against unmatched ones."""
+
+    task: str
+    n_trained: int
+    """environment steps that it has learned from"""
+    seed: int
+    n_batches: int
+    """of either kind"""
+
+    @property
+    def figure(self) -> str:
+        """Its rows in grpo.csv, less ":ratio", ":low" and ":high"."""
+        return f"variance:{self.task}:{self.n_trained}"
+
+    def settings(self) -> str:
+        """What a result depends on, apart from code and seed."""
+        return json.dumps([*VARIANCE_TASKS[self.task], PLAIN, self.n_trained, self.n_batches])
+
+
+def all_scatters(n_seeds: int) -> list[Scatter]:
+    """Every policy to be compared, without the tasks whose package is missing."""
+    from sb3_ext.zoo.figures import installed
+
+    tasks = [name for name in VARIANCE_TASKS if name != "LunarLander-v3" or installed("Box2D")]
+    return [Scatter(name, n_trained, seed, N_BATCHES)
+            for name in tasks for n_trained in (0, N_TRAINED) for seed in range(n_seeds)]  # fmt: skip
+
+
+def compare_scatters(jobs: list[Scatter], options: argparse.Namespace) -> bool:
+    """Measure what is missing, and keep it; False if interrupted."""
+    from sb3_ext.zoo.figures import read, write
+    from sb3_ext.zoo.parallel import run_parallel
+
+    file = options.output / "grpo.csv"
+    results = read(file)
+    missing = [job for job in jobs if scatter_of(job, results) is None]
+    n_batches = sum(2 * job.n_batches for job in missing)
+    try:
+        for rows in run_parallel(measure_scatter, missing, options.jobs, n_batches, "batch"):
+            results |= {(row.figure, row.seed): row for row in rows}
+            write(file, results)
+    except KeyboardInterrupt:
+        return False
+    return True
+
+
+def scatter_of(job: Scatter, results: "dict[tuple[str, int], Result]") -> list[float] | None:
+    """Ratio, low and high end of its interval, if they were measured with these very settings."""
+    rows = [results.get((f"{job.figure}:{name}", job.seed)) for name in ("ratio", "low", "high")]
+    kept = [row.value for row in rows if row is not None and row.settings == job.settings()]
+    return kept if len(kept) == len(rows) else None
+
+
+def variance_table(jobs: list[Scatter], results: "dict[tuple[str, int], Result]") -> "Table":
     """Matched against unmatched groups: how far the gradients of whole batches scatter, for the same policies."""
     import numpy as np
-    from rich.table import Table
-    from tqdm import tqdm
+    from rich.table import Column, Table
 
-    lines = Table("task", "policy", "matched / unmatched (per seed)", "median",
-                  title=f"variance of the gradient of 16 episodes, {N_BATCHES} batches each")  # fmt: skip
-    for name in tqdm(VARIANCE_TASKS, unit="task"):
-        for n_trained in (0, N_TRAINED):
-            ratios = [variance_ratio(name, n_trained, seed) for seed in range(n_seeds)]
-            policy = f"after {n_trained:,} steps"
-            lines.add_row(name, policy, " ".join(f"{ratio:.2f}" for ratio in ratios), f"{np.median(ratios):.2f}")
+    lines = Table("task", "trained", Column("ratio (95 %) of each seed", no_wrap=True), "geometric mean",
+                  title="variance of the gradient of 16 episodes, matched over unmatched groups; "
+                        f"{N_BATCHES} batches each")  # fmt: skip
+    for task, n_trained in dict.fromkeys((job.task, job.n_trained) for job in jobs):
+        row = [scatter_of(job, results) for job in jobs if (job.task, job.n_trained) == (task, n_trained)]
+        found = [values for values in row if values is not None]
+        if found:
+            shown = "\n".join(f"{ratio:.2f} ({low:.2f} to {high:.2f})" for ratio, low, high in found)
+            mean = np.exp(np.mean(np.log([ratio for ratio, *_ in found])))
+            lines.add_row(task, f"{n_trained:,}", shown, f"{mean:.2f}")
     return lines
 
 
-def variance_ratio(name: str, n_trained: int, seed: int) -> float:
+def measure_scatter(job: Scatter) -> "list[Result]":
     """Variance of the gradient with matched groups over that with unmatched ones, for one policy."""
-    env_id, env_kwargs = VARIANCE_TASKS[name]
+    env_id, env_kwargs, backend = VARIANCE_TASKS[job.task]
     from sb3_ext import GRPO
     from sb3_ext.vec_env import make_vec_env
+    from sb3_ext.zoo.figures import Result
 
-    env = make_vec_env(env_id, 16, seed=seed, env_kwargs=dict(env_kwargs))
-    # one gradient step without scaling, unbiased: what scatters is the gradient, not what it is divided by
-    plain: dict[str, Any] = {"scale_rewards": "none", "leave_one_out": True, "loss_type": "dr_grpo", "seed": seed}
-    trained = GRPO("MlpPolicy", env, **plain).learn(n_trained)
-    variances = []
+    started = time.perf_counter()
+    env = make_vec_env(env_id, 16, seed=job.seed, env_kwargs=dict(env_kwargs), backend=backend)
+    trained = GRPO("MlpPolicy", env, seed=job.seed, **PLAIN).learn(job.n_trained)
+    products = []
     for start in ("seed", "unmatched"):
-        model = GRPO("MlpPolicy", env, group_start=start, **plain)
+        model = GRPO("MlpPolicy", env, group_start=start, seed=job.seed, **PLAIN)
         model.policy.load_state_dict(trained.policy.state_dict())
-        variances.append(gradient_scatter(model))
+        products.append(gradient_products(model, job.n_batches))
     env.close()
-    return variances[0] / variances[1]
+    seconds = time.perf_counter() - started
+    values = zip(("ratio", "low", "high"), scatter_ratio(products[0], products[1]), strict=True)
+    return [Result(f"{job.figure}:{name}", env_id, job.seed, value, seconds, job.settings()) for name, value in values]
 
 
-def gradient_scatter(model: Any) -> float:
-    """Sum over parameters of the variance of the gradients of ``N_BATCHES`` batches."""
+def gradient_products(model: Any, n_batches: int) -> "np.ndarray":
+    """The inner products of the gradients of that many batches, [n_batches, n_batches]: all that variances need."""
     import torch
 
     from sb3_ext.common import flat_gradient
+    from sb3_ext.zoo.parallel import count
 
     gradients = []
     _, callback = model._setup_learn(1)
-    for _ in range(N_BATCHES):
+    for _ in range(n_batches):
         model.collect_rollouts(model.env, callback, model.rollout_buffer, 1)
         batch = model.prepare(model.rollout_buffer.episodes())
         model.backward(batch, batch.kept, {})
-        gradients.append(flat_gradient(model.policy))
-    return torch.stack(gradients).var(dim=0).sum().item()
+        gradients.append(flat_gradient(model.policy).double())
+        count(1)
+    stacked = torch.stack(gradients)
+    centred = stacked - stacked.mean(dim=0)  # for accuracy; variances do not change
+    return (centred @ centred.T).numpy()
+
+
+def scatter_ratio(ours: "np.ndarray", theirs: "np.ndarray", n_resamples: int = 5000) -> tuple[float, float, float]:
+    """Variance of our gradients over that of theirs, both summed over parameters, with a 95 % bootstrap interval.
+
+    The batches of either kind are drawn again with replacement, independently.
+
+    Args:
+        ours: inner products of the gradients, [n, n].
+        theirs: likewise, [m, m].
+        n_resamples: how often they are drawn again.
+
+    Returns:
+        The ratio, and the low and high end of its percentile interval.
+    """
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+
+    def total_variance(products: "np.ndarray", counts: "np.ndarray") -> "np.ndarray":
+        """Of batches that count so often, [..., n]: sum_i c_i |g_i|^2 / (n - 1) - |sum_i c_i g_i|^2 / n / (n - 1)."""
+        n = len(products)
+        squared_sum = np.einsum("...i,ij,...j->...", counts, products, counts, optimize=True)
+        return (counts @ products.diagonal() - squared_sum / n) / (n - 1)
+
+    def ratios(draw: "Callable[[int], np.ndarray]") -> "np.ndarray":
+        return total_variance(ours, draw(len(ours))) / total_variance(theirs, draw(len(theirs)))
+
+    ratio = float(ratios(np.ones))
+    resampled = ratios(lambda n: rng.multinomial(n, np.full(n, 1 / n), size=n_resamples).astype(float))
+    low, high = np.percentile(resampled, [2.5, 97.5])
+    return ratio, float(low), float(high)
 
 
 # ---- Speed ----------------------------------------------------------------------------------------------------------

@@ -77,9 +77,13 @@ def main(arguments: list[str]) -> int:
     torch.set_num_threads(1)
     setting = make_setting(mdp, options)
     results = {}
-    for name, estimator in tqdm(ESTIMATORS.items(), unit="estimator", leave=False):
-        n_batches = options.batches // (SLOW if estimator.family == "reused batches" else 1)
-        results[name] = measure(estimator, setting, n_batches, options.seed)
+    try:
+        for name, estimator in tqdm(ESTIMATORS.items(), unit="estimator", leave=False):
+            n_batches = options.batches // (SLOW if estimator.family == "reused batches" else 1)
+            results[name] = measure(estimator, setting, n_batches, options.seed)
+    except ValueError as error:  # gamma = 1 where episodes do not end
+        print(f"sb3-ext oracle: {error}", file=sys.stderr)
+        return 2
     console = Console()
     console.print(estimators_table(results, options), targets_table(setting), maximisation_table(setting))
     file: Path = options.output / "oracle.png"

@@ -2,8 +2,10 @@
 
 import multiprocessing
 import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import torch
@@ -34,24 +36,31 @@ class StepCounter(BaseCallback):
         self._count(max(self.num_timesteps, self.locals["total_timesteps"]))
 
     def _count(self, n_timesteps: int) -> None:
-        if _steps is not None:
-            with _steps.get_lock():
-                _steps.value += n_timesteps - self._counted
+        count(n_timesteps - self._counted)
         self._counted = n_timesteps
 
 
+def count(n: int) -> None:
+    """Tell the progress bar of :func:`run_parallel` that this process has done ``n`` more; elsewhere do nothing."""
+    if _steps is not None:
+        with _steps.get_lock():
+            _steps.value += n
+
+
 def run_parallel(
-    function: Callable[[Job], Result], jobs: Sequence[Job], n_processes: int, n_timesteps: int
+    function: Callable[[Job], Result], jobs: Sequence[Job], n_processes: int, n_timesteps: int, unit: str = "step"
 ) -> Iterator[Result]:
     """Call a function on every job, each in a spawned process with one thread.
 
     Whatever ends the iteration, an interruption or an error in a job too, ends the processes.
 
     Args:
-        function: at the top level of a module; its trainings have a :class:`StepCounter` for the progress bar.
+        function: at the top level of a module; for the progress bar its trainings have a :class:`StepCounter`, or it
+            calls :func:`count`.
         jobs: its arguments; they and the results must pickle.
         n_processes: at the same time.
-        n_timesteps: environment steps of all jobs together.
+        n_timesteps: environment steps of all jobs together, or what else ``unit`` says.
+        unit: of the progress bar.
 
     Yields:
         Results in the order in which they finish.
@@ -62,11 +71,12 @@ def run_parallel(
     others, steps = set(multiprocessing.active_children()), context.Value("q", 0)
     pool = ProcessPoolExecutor(min(n_processes, len(jobs)), context, _start_worker, (steps,))
     try:
-        with tqdm(total=n_timesteps, unit="step", unit_scale=True, smoothing=0.02) as progress:
-            waiting = {pool.submit(function, job) for job in jobs}
+        with tqdm(total=n_timesteps, unit=unit, unit_scale=True, smoothing=0.02) as progress:
+            with _deaf_to_ctrl_c():  # which the processes that start here inherit
+                waiting = {pool.submit(function, job) for job in jobs}
             while waiting:
                 finished, waiting = wait(waiting, timeout=0.5, return_when=FIRST_COMPLETED)
-                progress.set_description(f"{len(jobs) - len(waiting)} of {len(jobs)} trainings", refresh=False)
+                progress.set_description(f"{len(jobs) - len(waiting)} of {len(jobs)} done", refresh=False)
                 progress.update(min(steps.value, n_timesteps) - progress.n)
                 yield from (future.result() for future in finished)
         pool.shutdown()
@@ -74,6 +84,19 @@ def run_parallel(
         for process in set(multiprocessing.active_children()) - others:
             process.terminate()
         pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _deaf_to_ctrl_c() -> Iterator[None]:
+    """Ignore Ctrl-C; only the main thread can, and only there it is heard."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _start_worker(steps: Any) -> None:

@@ -26,7 +26,7 @@ from stable_baselines3.common.vec_env import VecEnv, VecNormalize, sync_envs_nor
 from sb3_ext.algos import load
 from sb3_ext.vec_env import make_vec_env
 
-SCHEDULES = ("learning_rate", "clip_range", "clip_range_vf", "ent_coef")
+SCHEDULES = ("learning_rate", "clip_range", "clip_range_high", "clip_range_vf", "ent_coef", "kl_coef")
 UNSUPPORTED = (
     "callback", "env_kwargs", "env_wrapper", "frame_stack", "monitor_kwargs", "replay_buffer_class",
     "replay_buffer_kwargs", "vec_env_wrapper",

@@ -120,9 +120,9 @@ def cispo_loss(
 
     ``min(r, clip_range_high) A log pi(A|S)``,   the weight being data
 
-    Every step keeps a gradient, that of REINFORCE with a bounded importance weight. As in the code of TRL, whose docs
-    recommend 5 but do not say that the default is 0.2, the bound is on the ratio itself, not on its distance from 1
-    (MiniMax: 1 + epsilon), and there is none from below.
+    Every step keeps a gradient, that of REINFORCE with a bounded importance weight. As in the code of TRL, the bound is
+    on the ratio itself, not on its distance from 1 (MiniMax: 1 + epsilon), and there is none from below. TRL's docs
+    recommend 5, while the default, epsilon's 0.2, stays in force.
 
     Args:
         log_probs: log pi(A|S), [N].

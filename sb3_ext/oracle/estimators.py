@@ -168,6 +168,9 @@ ESTIMATORS: dict[str, Estimator] = {
 # ---- Measuring ------------------------------------------------------------------------------------------------------
 
 
+LEAST_SEEN = 400
+
+
 @dataclass(frozen=True, eq=False)
 class Measured:
     """How an estimator did.
@@ -175,7 +178,9 @@ class Measured:
     Attributes:
         bias: |mean estimate - exact| / |exact|. Of an unbiased estimator it is about ``noise``.
         noise: What ``bias`` is on average where there is none: the standard error of the mean, likewise relative.
-        sigmas: The largest deviation of a component from its exact value, in standard errors.
+        sigmas: The largest deviation from the exact value, in standard errors, of a component or of the projection on
+            the exact gradient. (Components that fewer than 400 batches tell of are left out: their standard errors
+            would be guesses.)
         cosine: Of the angle between mean estimate and exact gradient.
         variance: Of one batch's estimate, summed over components, relative to |exact|^2.
     """
@@ -196,6 +201,9 @@ def measure(estimator: Estimator, setting: Setting, n_batches: int, seed: int = 
         n_batches: Estimates to average, at least 2.
         seed: Of the random numbers.
 
+    Raises:
+        ValueError: If the exact gradient is 0.
+
     Example:
         >>> from sb3_ext.tabular import TabularMDP
         >>> bandit = TabularMDP.from_arrays([[0, 0]], [[1.0, 0.0]], [[True, True]])
@@ -208,12 +216,17 @@ def measure(estimator: Estimator, setting: Setting, n_batches: int, seed: int = 
     gradients = estimator.estimate(setting, n_batches, np.random.default_rng(seed)).reshape(n_batches, -1)
     target, mean = estimator.target(setting).ravel(), gradients.mean(axis=0)
     spread, length = gradients.var(axis=0, ddof=1), float(np.linalg.norm(target))
-    errors, standard_errors = mean - target, np.sqrt(spread / n_batches)
-    matters = np.abs(errors) > 1e-12 * max(length, 1.0)  # more than rounding
+    if length < 1e-12:
+        raise ValueError("the exact gradient is 0 (no reward within the time limit?): there is nothing to compare with")
+    along = np.column_stack([gradients, gradients @ target / length])
+    seen = (np.abs(along) > 1e-12 * max(length, 1.0)).sum(axis=0) >= min(LEAST_SEEN, n_batches)
+    errors = np.append(mean - target, (mean - target) @ target / length)
+    standard_errors = np.sqrt(along.var(axis=0, ddof=1) / n_batches)
+    matters = seen & (np.abs(errors) > 1e-9 * max(length, 1.0))  # more than rounding
     sigmas = np.divide(np.abs(errors), standard_errors, out=np.full_like(errors, np.inf), where=standard_errors > 0)
     product = length * np.linalg.norm(mean)
     return Measured(
-        bias=float(np.linalg.norm(errors) / length),
+        bias=float(np.linalg.norm(mean - target) / length),
         noise=float(np.sqrt(spread.sum() / n_batches) / length),
         sigmas=float(sigmas[matters].max(initial=0.0)),
         cosine=float(mean @ target / product) if product > 0 else 0.0,

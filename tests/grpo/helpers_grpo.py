@@ -169,6 +169,12 @@ def small(env: Any, policy: Any = "MlpPolicy", **kwargs: Any) -> GRPO:
     return GRPO(policy, env, **{**defaults, **kwargs})
 
 
+def with_reference(model: GRPO) -> GRPO:
+    """The model as its first ``learn`` begins: with the default reference."""
+    model._setup_learn(1)
+    return model
+
+
 def parameters(model: Any) -> np.ndarray:
     """All parameters of the policy as one vector."""
     return np.concatenate([parameter.detach().numpy().ravel() for parameter in model.policy.parameters()]).copy()

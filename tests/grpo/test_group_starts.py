@@ -1,5 +1,7 @@
 """Members of a group start alike, on every backend, and go on with the same or with other luck, as was asked."""
 
+import pickle
+from copy import deepcopy
 from functools import partial
 from typing import Any
 
@@ -9,9 +11,10 @@ import pytest
 from gymnasium import spaces
 from gymnasium.envs.classic_control.cartpole import CartPoleVectorEnv
 from gymnasium.vector import AutoresetMode
-from gymnasium.wrappers import FrameStackObservation, TimeLimit
+from gymnasium.wrappers import FrameStackObservation, NormalizeObservation, NormalizeReward, TimeLimit
 from stable_baselines3.common.monitor import Monitor
-from stable_baselines3.common.vec_env import DummyVecEnv, VecFrameStack, VecMonitor, VecNormalize
+from stable_baselines3.common.running_mean_std import RunningMeanStd
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnvWrapper, VecFrameStack, VecMonitor, VecNormalize
 
 from sb3_ext.envs import GridWorld, GridWorldVecEnv, PotentialShaping, RandomWalk, SlipAction, TabularEnv
 from sb3_ext.grpo.group_starts import GroupStarts, reset_in_groups
@@ -291,6 +294,152 @@ def test_what_would_hold_on_to_its_own_start_is_refused():
         with pytest.raises(ValueError, match=r"(FrameStackObservation|a wrapper) around it.*group_start='seed'"):
             reset_in_groups(env, 2, rng(), "state")
         reset_in_groups(env, 2, rng(), "seed")
+
+
+class KeepsItsState(Obedient):
+    """Restores nothing."""
+
+    def restore_state(self, state):
+        pass
+
+
+class Opaque:
+    """Neither to be compared nor to be pickled."""
+
+    def __init__(self, place):
+        self.place = place
+
+    def __deepcopy__(self, memo):
+        return Opaque(self.place.copy())
+
+    def __reduce__(self):
+        raise TypeError("cannot pickle a native state")
+
+
+class OpaqueState(Obedient):
+    def clone_state(self):
+        return Opaque(self.place)
+
+    def restore_state(self, state):
+        self.place = state.place
+
+
+class OpaqueStateKept(OpaqueState):
+    def restore_state(self, state):
+        pass
+
+
+@pytest.mark.parametrize(("works", "idle"), [(Obedient, KeepsItsState), (OpaqueState, OpaqueStateKept)])
+def test_a_state_that_is_not_restored_is_found(works, idle):
+    reset_in_groups(DummyVecEnv([works] * 4), 2, rng(), "state")
+    with pytest.raises(ValueError, match=r"group 1: environment 3 is not in the state of the group's first member"):
+        reset_in_groups(DummyVecEnv([works, works, works, idle]), 2, rng(), "state")
+
+
+@pytest.mark.parametrize("wrapper", [NormalizeObservation, NormalizeReward])
+def test_statistics_of_single_environments_are_refused_with_states(wrapper):
+    env = DummyVecEnv([lambda: wrapper(Obedient())] * 2)
+    with pytest.raises(ValueError, match=rf"{wrapper.__name__} around it.*VecNormalize"):
+        reset_in_groups(env, 2, rng(), "state")
+
+
+# ---- A generator under another name
+
+
+class Remembers(Obedient):
+    """Draws from the generator that it had at the reset."""
+
+    def reset(self, *, seed=None, options=None):
+        start = super().reset(seed=seed)
+        self.luck_of_its_own = self.np_random
+        return start
+
+    def step(self, action):
+        self.place = self.luck_of_its_own.random(2)
+        return self.observation(), 0.0, False, False, {}
+
+
+class OtherBits(Obedient):
+    """With a generator of another kind."""
+
+    def reset(self, *, seed=None, options=None):
+        self.np_random = np.random.Generator(np.random.MT19937(seed))
+        self.place = self.first_place()
+        return self.observation(), {}
+
+    def step(self, action):
+        self.place = self.np_random.random(2)
+        return self.observation(), 0.0, False, False, {}
+
+
+@pytest.mark.parametrize("env_class", [Remembers, OtherBits])
+def test_independent_noise_reaches_generators_under_other_names(env_class):
+    env = DummyVecEnv([env_class] * 3)
+    starts = reset_in_groups(env, 3, rng())
+    assert alike(starts[None], 3) == [True]
+    assert len(np.unique(play(env, 1)[0], axis=0)) == 3
+
+
+# ---- VecNormalize, in rounds
+
+
+@pytest.mark.parametrize("match", ["seed", "state", "unmatched"])
+def test_statistics_stand_still_from_a_group_s_first_round_to_its_last(match):
+    env = VecNormalize(worlds(2, observation="coordinates"))
+    group_starts = GroupStarts(6, match, "common", rng())
+    used, counts = [], []
+    for n_played in range(0, 18, 2):
+        group_starts.reset(env, n_played)
+        play(env, 5)
+        used.append((*env.obs_rms.mean.ravel(), *env.obs_rms.var.ravel(), float(env.ret_rms.var)))
+        counts.append(pickle.loads(pickle.dumps(env.obs_rms)).count)  # what would be saved
+    assert len(set(used[0:3])) == len(set(used[3:6])) == len(set(used[6:9])) == 1
+    assert len(set(used)) == 3
+    np.testing.assert_allclose(counts, 12 * np.arange(1, 10), atol=1e-3)
+    group_starts.release()
+    assert type(env.obs_rms) is type(env.ret_rms) is RunningMeanStd
+    assert env.obs_rms.count == counts[-1] == deepcopy(env.obs_rms).count
+
+
+def test_statistics_of_dictionaries_stand_still_too():
+    env = VecNormalize(DummyVecEnv([ObedientInBothKeys]), norm_obs_keys=["b"])
+    group_starts = GroupStarts(2, "seed", "common", rng())
+    first, _, second = [group_starts.reset(env, n_played)["b"] for n_played in range(3)]
+    assert not (first == second).any()
+    group_starts.release()
+    assert type(env.obs_rms["b"]) is RunningMeanStd
+
+
+class Drift(VecEnvWrapper):
+    """Shows something else at every reset."""
+
+    n_resets = 0
+
+    def reset(self):
+        self.n_resets += 1
+        return self.venv.reset() + self.n_resets * self.each()
+
+    def each(self):
+        return 0.125
+
+    def step_wait(self):
+        return self.venv.step_wait()
+
+
+class DriftOfEach(Drift):
+    def each(self):
+        return np.arange(self.num_envs)[:, None]
+
+
+def test_starts_are_compared_as_the_policy_sees_them():
+    reset_in_groups(Drift(DummyVecEnv([Obedient] * 2)), 2, rng())
+    message = "environment {} starts with another observation.*passed the VecEnvWrappers"
+    with pytest.raises(ValueError, match=message.format(1)):
+        reset_in_groups(DriftOfEach(DummyVecEnv([Obedient] * 2)), 2, rng())
+    group_starts, env = GroupStarts(2, "seed", "common", rng()), Drift(DummyVecEnv([Obedient]))
+    group_starts.reset(env, 0)
+    with pytest.raises(ValueError, match=message.format(0)):
+        group_starts.reset(env, 1)
 
 
 # ---- Repetition, and groups that take several resets

@@ -7,7 +7,7 @@ from copy import deepcopy
 import numpy as np
 import pytest
 import torch as th
-from helpers_grpo import Match, Ragged, Scripted, parameters, play, ragged, script, scripted, small, vec
+from helpers_grpo import Match, Ragged, Scripted, parameters, play, ragged, script, scripted, small, vec, with_reference
 from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
 
@@ -170,7 +170,8 @@ def test_a_frozen_reference_stays_and_a_moved_one_is_the_mixture():
     th.testing.assert_close(list(frozen.reference.parameters()), start, rtol=0, atol=0)
     assert frozen.logger.name_to_value["train/kl"] > 0
 
-    moved = small(ragged(4), kl_coef=0.1, n_epochs=2, reference_update_interval=2, reference_mixture=0.25)
+    options = {"reference_update_interval": 2, "reference_mixture": 0.25}
+    moved = with_reference(small(ragged(4), kl_coef=0.1, n_epochs=2, **options))
     before = [parameter.clone() for parameter in moved.reference.parameters()]
     moved.learn(1)
     assert moved._n_updates == 2
@@ -375,7 +376,7 @@ def test_an_update_is_that_of_a_slow_loop_over_known_rewards(options, n_envs, ch
         },
     )  # fmt: skip
     with th.no_grad():  # a reference that is not the policy
-        for parameter in model.reference.parameters():
+        for parameter in with_reference(model).reference.parameters():
             parameter += 0.3 * th.randn_like(parameter)
     batch = play(model)
     low = model.clip_range
@@ -526,7 +527,8 @@ def test_a_reference_from_ppo_lacks_nothing_but_its_critic():
 
 def test_the_reference_moves_by_gradient_steps_counted_across_updates():
     """Two steps an update and a move every three: in the second update and the third, not in the first."""
-    model = small(ragged(4), kl_coef=0.1, n_epochs=2, reference_update_interval=3, reference_mixture=1.0)
+    options = {"reference_update_interval": 3, "reference_mixture": 1.0}
+    model = with_reference(small(ragged(4), kl_coef=0.1, n_epochs=2, **options))
     moved = []
     for _ in range(3):
         before = deepcopy(model.reference.state_dict())
@@ -558,7 +560,7 @@ def test_a_schedule_of_the_penalty(kl_in):
 def test_the_reward_s_penalty_follows_the_progress():
     model = small(ragged(4), kl_coef=rising, kl_in="reward", scale_rewards="none", gamma=1.0)
     with th.no_grad():
-        model.reference.action_net.bias += th.tensor([1.0, -1.0])
+        with_reference(model).reference.action_net.bias += th.tensor([1.0, -1.0])
     play(model)
     found = []
     for progress in (1.0, 0.75, 0.5):
@@ -569,8 +571,8 @@ def test_the_reward_s_penalty_follows_the_progress():
 
 
 def test_without_a_penalty_there_is_no_reference():
-    assert small(ragged(4)).reference is None
-    assert small(ragged(4), kl_coef=0.1).reference is not None
+    assert with_reference(small(ragged(4))).reference is None
+    assert with_reference(small(ragged(4), kl_coef=0.1)).reference is not None
 
 
 def test_clip_schedules_see_the_progress():

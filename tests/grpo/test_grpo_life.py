@@ -138,6 +138,7 @@ EVERYTHING = {
     "loss_type": "cispo", "ratio": "episode", "clip_range": half, "clip_range_high": 3.0, "kl_coef": half,
     "kl_in": "reward", "reference_update_interval": 5, "reference_mixture": 0.25, "ent_coef": half,
     "max_grad_norm": 0.25, "group_start": "unmatched", "transition_noise": "common", "max_episode_steps": 77,
+    "advantage": None,
     "stats_window_size": 5, "tensorboard_log": None, "policy_kwargs": {"net_arch": [3]}, "verbose": 0, "seed": 9,
 }  # fmt: skip
 
@@ -403,8 +404,8 @@ def test_episodes_without_end():
 
 
 def test_the_time_limit_is_the_environment_s_own():
-    assert GRPO("MlpPolicy", make_vec_env("CartPole-v1", 8)).max_episode_steps == 500
-    assert small(ragged(4)).max_episode_steps == 10_000
+    assert GRPO("MlpPolicy", make_vec_env("CartPole-v1", 8)).episode_limit == 500
+    assert small(ragged(4)).episode_limit == 10_000
 
 
 def test_numbers_that_are_not_finite():

@@ -76,6 +76,7 @@ EVERYTHING = {
     "n_value_updates": 3,
     "max_grad_norm": 0.25,
     "max_episode_steps": 77,
+    "advantage": None,
     "stats_window_size": 5,
     "tensorboard_log": None,
     "policy_kwargs": {"net_arch": [3]},

@@ -29,10 +29,12 @@ def test_a_claim_that_does_not_hold_ends_with_1(tmp_path, monkeypatch, capsys):
     [
         (["--env", "CartPole-v1"], "has no transition table"),
         (["--env", "NoSuchWorld-v1"], "doesn't exist"),
+        (["--env", "FrozenLake-v1", "--horizon", "1", "--batches", "400"], "the exact gradient is 0"),
+        (["--env", "Taxi-v4", "--gamma", "1", "--batches", "400"], "take a smaller gamma"),
         (["--batches", "3"], "at least 400 batches"),
         (["--group-size", "5"], "divide batch-size"),
     ],
-    ids=["no table", "no environment", "batches", "group"],
+    ids=["no table", "no environment", "no gradient", "no end", "batches", "group"],
 )
 def test_mistakes_of_the_user(arguments, says, tmp_path, capsys):
     assert main(["oracle", *arguments, "--output", str(tmp_path)]) == 2

@@ -54,5 +54,7 @@ def postgres() -> Iterator[PostgreSQL]:
         (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
     pytest.importorskip("psycopg")
     server = PostgreSQL(programs)
-    yield server
-    server.remove()
+    try:
+        yield server
+    finally:
+        server.remove()

@@ -90,7 +90,10 @@ class PostgreSQL:
             self.user = "nobody"
             os.chown(self.folder, pwd.getpwnam("nobody").pw_uid, pwd.getpwnam("nobody").pw_gid)
         self._run("initdb", "--pgdata", self.folder / "data", "--auth", "trust", "--username", "postgres", "--no-sync")
-        self.control("start", "-o", f"-c listen_addresses='' -c unix_socket_directories='{self.folder}' -c fsync=off")
+        settings = f"listen_addresses = ''\nunix_socket_directories = '{self.folder}'\nfsync = off\n"
+        with (self.folder / "data" / "postgresql.conf").open("a") as opened:
+            opened.write(settings)
+        self.control("start")
 
     def control(self, *arguments: str) -> None:
         """Start, restart or stop it, and wait until that is done."""
