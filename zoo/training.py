@@ -91,8 +91,10 @@ def read_recipe(algo: str, env_id: str, file: Path | None = None) -> Recipe:
     entry = dict(entries[env_id])
     try:
         n_timesteps, n_envs = int(entry.pop("n_timesteps")), int(entry.pop("n_envs", 1))
-        normalize = _normalize(entry.pop("normalize", False))
-        return Recipe(algo, n_timesteps, n_envs, normalize, {key: _value(key, value) for key, value in entry.items()})
+        normalize = read_normalize(entry.pop("normalize", False))
+        return Recipe(
+            algo, n_timesteps, n_envs, normalize, {key: read_value(key, value) for key, value in entry.items()}
+        )
     except (KeyError, ValueError) as error:
         raise ValueError(f"{file}, {env_id}: {error}") from error
 
@@ -215,7 +217,7 @@ class EpisodeLog(BaseCallback):
         return False
 
 
-def _normalize(value: Any) -> dict[str, Any] | None:
+def read_normalize(value: Any) -> dict[str, Any] | None:
     """The arguments of ``VecNormalize``, or None for none."""
     if isinstance(value, bool):
         return {} if value else None
@@ -225,7 +227,7 @@ def _normalize(value: Any) -> dict[str, Any] | None:
     return value
 
 
-def _value(key: str, value: Any) -> Any:
+def read_value(key: str, value: Any) -> Any:
     """A checked hyperparameter."""
     if key in UNSUPPORTED:
         raise ValueError(f"{key} is not supported here; train with rl_zoo3 itself")

@@ -315,7 +315,8 @@ def test_a_clip_range_never_falls_below_0():
 def test_parameters_and_defaults_are_sb3_s(ours):
     theirs = inspect.signature(SB3_OF[ours]).parameters
     own = inspect.signature(ours).parameters
-    base = inspect.signature(ours.__mro__[1]).parameters  # for what goes there through **kwargs
+    bases = [inspect.signature(base).parameters for base in ours.__mro__[1:3]]  # for what goes there through **kwargs
+    base = {name: parameter for parameters in reversed(bases) for name, parameter in parameters.items()}
     for name, parameter in theirs.items():
         assert (own.get(name) or base[name]).default == parameter.default, name
     assert set(own) - set(theirs) == {SLOT_OF[ours], "kwargs"}

@@ -6,7 +6,7 @@ from typing import Any
 import sb3_ext.envs  # noqa: F401  (registers ids)
 from sb3_ext.zoo.hyperparameters import default_file, fallback, fitting_policy
 from sb3_ext.zoo.search_spaces import SEARCH_SPACES
-from sb3_ext.zoo.training import Recipe, _normalize, _value
+from sb3_ext.zoo.training import Recipe, read_normalize, read_value
 from sb3_ext.zoo.tune.study import Recorder
 from sb3_ext.zoo.yaml_check import read_entries
 
@@ -38,9 +38,9 @@ def base_recipe(
         entry["policy"] = fitting_policy(algo, env_id, env_kwargs, entry.get("policy"))
     try:
         n_timesteps = n_timesteps or int(entry["n_timesteps"])
-        n_envs, normalize = int(entry.get("n_envs", 1)), _normalize(entry.get("normalize", False))
+        n_envs, normalize = int(entry.get("n_envs", 1)), read_normalize(entry.get("normalize", False))
         searched = {"n_timesteps", "n_envs", "normalize", *SEARCH_SPACES[algo](Recorder())}
-        hyperparams = {key: _value(key, value) for key, value in entry.items() if key not in searched}
+        hyperparams = {key: read_value(key, value) for key, value in entry.items() if key not in searched}
     except KeyError as error:
         raise ValueError(f"{source}, {env_id}: {error.args[0]} is missing") from error
     except ValueError as error:
