@@ -81,7 +81,7 @@ def main(arguments: list[str]) -> int:
         for name, estimator in tqdm(ESTIMATORS.items(), unit="estimator", leave=False):
             n_batches = options.batches // (SLOW if estimator.family == "reused batches" else 1)
             results[name] = measure(estimator, setting, n_batches, options.seed)
-    except ValueError as error:  # gamma = 1 where episodes do not end
+    except (ValueError, MemoryError) as error:  # gamma = 1 where episodes do not end
         print(f"sb3-ext oracle: {error}", file=sys.stderr)
         return 2
     console = Console()

@@ -119,6 +119,9 @@ class GroupAdvantages(Protocol):
         """From whole returns, [n_groups, n_members], to the advantage of each, same shape."""
 
 
+HINT = "`sb3-ext check` grades such functions and says what is wrong"
+
+
 def result_of(function: Callable[..., Any], shape: tuple[int, ...], /, *arguments: Any) -> Floats:
     """What a function in a slot returns, as float64; it is given copies of the arrays.
 
@@ -136,16 +139,50 @@ def result_of(function: Callable[..., Any], shape: tuple[int, ...], /, *argument
     """
     copies = [argument.copy() if isinstance(argument, np.ndarray) else argument for argument in arguments]
     result = function(*copies)
-    name = getattr(function, "__qualname__", type(function).__name__)
-    hint = "`sb3-ext check` grades such functions and says what is wrong"
+    name = _name_of(function)
     if result is None:
-        raise ValueError(f"{name} returned nothing: there is no `return`; {hint}")
+        raise ValueError(f"{name} returned nothing: there is no `return`; {HINT}")
     try:
-        numbers = np.asarray(result, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise ValueError(f"{name} returned {result!r}, not numbers; {hint}") from None
+        data = result.detach().cpu() if isinstance(result, th.Tensor) else result
+        numbers = np.asarray(data, dtype=np.float64)
+    except (TypeError, ValueError, RuntimeError):
+        raise ValueError(f"{name} returned {result!r}, not numbers; {HINT}") from None
     if numbers.shape != shape:
-        raise ValueError(f"{name} returned the shape {numbers.shape}, expected {tuple(map(int, shape))}; {hint}")
+        raise ValueError(f"{name} returned the shape {numbers.shape}, expected {tuple(map(int, shape))}; {HINT}")
     if not np.isfinite(numbers).all():
-        raise ValueError(f"{name} returned a number that is not finite: {numbers}; {hint}")
+        raise ValueError(f"{name} returned a number that is not finite: {numbers}; {HINT}")
     return numbers
+
+
+def tensor_of(
+    function: Callable[..., Any], shape: tuple[int, ...], /, *arguments: Any, gradient: bool = False
+) -> th.Tensor:
+    """What a function of tensors in a slot returns.
+
+    Args:
+        function: In the slot.
+        shape: That its result should have; () for a loss.
+        *arguments: To call it with.
+        gradient: Whether the result should lead a gradient to the arguments, as a loss does.
+
+    Raises:
+        ValueError: If the result is no tensor of that shape, not finite, or no gradient flows through it that should.
+
+    Example:
+        >>> tensor_of(lambda log_probs, advantages: -(log_probs * advantages).mean(), (), th.ones(2), th.ones(2))
+        tensor(-1.)
+    """
+    result, name = function(*arguments), _name_of(function)
+    if not isinstance(result, th.Tensor):
+        raise ValueError(f"{name} returned {result!r:.60}, not a tensor; {HINT}")
+    if tuple(result.shape) != tuple(shape):
+        raise ValueError(f"{name} returned the shape {tuple(result.shape)}, expected {tuple(shape)}; {HINT}")
+    if not th.isfinite(result).all():
+        raise ValueError(f"{name} returned a number that is not finite: {result.detach()}; {HINT}")
+    if gradient and not result.requires_grad:
+        raise ValueError(f"{name} returned a loss that no gradient flows through, so nothing would be learned; {HINT}")
+    return result
+
+
+def _name_of(function: Any) -> str:
+    return getattr(function, "__qualname__", type(function).__name__)

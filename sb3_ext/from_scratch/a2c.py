@@ -26,7 +26,7 @@ from stable_baselines3.common.utils import explained_variance
 
 from sb3_ext.common.actor_critic_losses import a2c_policy_loss, normalize_advantages, value_loss
 from sb3_ext.common.losses import entropy_loss
-from sb3_ext.common.slots import PolicyGradientLoss
+from sb3_ext.common.slots import PolicyGradientLoss, tensor_of
 from sb3_ext.from_scratch.on_policy import OnPolicyScratch
 
 
@@ -89,7 +89,7 @@ class A2CScratch(OnPolicyScratch):
         advantages = normalize_advantages(batch.advantages) if self.normalize_advantage else batch.advantages
 
         values, log_probs, entropy = self.policy.evaluate_actions(batch.observations, actions)
-        actor_loss = self.loss(log_probs, advantages)
+        actor_loss = tensor_of(self.loss, (), log_probs, advantages, gradient=True)
         critic_loss = value_loss(values.flatten(), batch.returns)
         minus_entropy = entropy_loss(entropy, log_probs)
 

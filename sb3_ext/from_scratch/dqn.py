@@ -28,6 +28,7 @@ from stable_baselines3.common.type_aliases import GymEnv, Schedule
 from stable_baselines3.common.utils import LinearSchedule, get_parameters_by_name, polyak_update
 from stable_baselines3.dqn.policies import CnnPolicy, DQNPolicy, MlpPolicy, MultiInputPolicy
 
+from sb3_ext.common.slots import tensor_of
 from sb3_ext.common.td_losses import dqn_targets, td_loss
 
 
@@ -52,12 +53,12 @@ class DQNScratch(OffPolicyAlgorithm):
         exploration_final_eps: epsilon after that.
         max_grad_norm: longer gradients are shortened to this.
         target: the slot: ``target(rewards, discounts, next_q_values, terminated)`` returns targets, [N]. Rewards and
-            terminated (1 or 0, as floats) are [N], discounts a number (or [N] with n-step rewards), next_q_values
-            [N, n_actions] those of the target network. A function with a fifth parameter gets the Q values of the
-            network that is learning there: ``target=double_dqn_targets`` makes it Double DQN. It is saved with the
-            model as SB3 saves everything, by cloudpickle: a function of an importable module by its name, any other (a
-            lambda, one of a script or notebook) with its code. ``load(path, custom_objects={"target": my_target})``
-            gives it again, and has to where the module is gone.
+            terminated (1 or 0, as floats) are [N], discounts a number (or [N] with n-step rewards), next_q_values [N,
+            n_actions] those of the target network. A function with a fifth parameter (without a default) gets the Q
+            values of the network that is learning there: ``target=double_dqn_targets`` makes it Double DQN. It is saved
+            with the model as SB3 saves everything, by cloudpickle: a function of an importable module by its name, any
+            other (a lambda, one of a script or notebook) with its code. ``load(path, custom_objects={"target":
+            my_target})`` gives it again, and has to where the module is gone.
         _init_setup_model: build the network at once.
         **kwargs: SB3's others: replay_buffer_class, replay_buffer_kwargs, optimize_memory_usage, stats_window_size,
             tensorboard_log, policy_kwargs, verbose, seed, device.
@@ -105,7 +106,7 @@ class DQNScratch(OffPolicyAlgorithm):
         """Gradient steps, each on a batch from the replay buffer."""
         self.policy.set_training_mode(True)
         self._update_learning_rate(self.policy.optimizer)
-        wants_online = len(signature(self.target).parameters) > 4
+        wants_online = sum(p.default is p.empty for p in signature(self.target).parameters.values()) > 4
         losses = []
         for _ in range(gradient_steps):
             batch = self.replay_buffer.sample(batch_size, env=self._vec_normalize_env)  # type: ignore[union-attr]
@@ -114,7 +115,7 @@ class DQNScratch(OffPolicyAlgorithm):
             with th.no_grad():
                 next_q_values = self.policy.q_net_target(batch.next_observations)
                 online = [self.policy.q_net(batch.next_observations)] if wants_online else []
-                targets = self.target(rewards, discounts, next_q_values, terminated, *online)
+                targets = tensor_of(self.target, rewards.shape, rewards, discounts, next_q_values, terminated, *online)
             q_values = self.policy.q_net(batch.observations).gather(1, batch.actions.long()).flatten()
             loss = td_loss(q_values, targets)
             losses.append(loss.item())

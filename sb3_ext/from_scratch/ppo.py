@@ -9,9 +9,10 @@ advantage A_t asks for, the clip takes the gradient away.
 
 What deviates from the paper: advantages are normalised in each minibatch, gradients are bounded, and two options: a
 clipped value (``clip_range_vf``) and an early stop (``target_kl``). What deviates from SB3: no warning of minibatches
-that do not fit, and no word of an early stop; a schedule of a clip range that falls below 0 counts as 0; an entropy
-without a closed form has its right gradient (``entropy_loss``; right for the first gradient step, while the policy is
-the one that played); ``clip_range`` stays as it was given, and TensorBoard's folder is ``OnPolicyAlgorithm_1``.
+that do not fit or of size 1 (an advantage alone is not normalised), and no word of an early stop; a schedule of a clip
+range that falls below 0 counts as 0; an entropy without a closed form has its right gradient (``entropy_loss``; right
+for the first gradient step, while the policy is the one that played); ``clip_range`` stays as it was given, and
+TensorBoard's folder is ``OnPolicyAlgorithm_1``.
 
 The rollout buffer computes advantages and returns: ``generalized_advantage_estimation`` is the same as a function. A
 time limit does not look like an end to it: ``collect_rollouts`` adds gamma V of the state reached to the last reward.
@@ -33,7 +34,7 @@ from sb3_ext.common.actor_critic_losses import clipped_value_loss, normalize_adv
 from sb3_ext.common.clipped_losses import importance_ratios
 from sb3_ext.common.kl import kl_k3
 from sb3_ext.common.losses import entropy_loss
-from sb3_ext.common.slots import ClippedSurrogate
+from sb3_ext.common.slots import ClippedSurrogate, tensor_of
 from sb3_ext.from_scratch.on_policy import OnPolicyScratch
 
 
@@ -104,7 +105,7 @@ class PPOScratch(OnPolicyScratch):
             advantages = normalize_advantages(batch.advantages) if self.normalize_advantage else batch.advantages
 
             values, log_probs, entropy = self.policy.evaluate_actions(batch.observations, actions)
-            actor_loss = self.loss(log_probs, batch.old_log_prob, advantages, clip_range)
+            actor_loss = tensor_of(self.loss, (), log_probs, batch.old_log_prob, advantages, clip_range, gradient=True)
             critic_loss = clipped_value_loss(values.flatten(), batch.old_values, batch.returns, clip_range_vf)
             minus_entropy = entropy_loss(entropy, log_probs)
             loss = actor_loss + self.ent_coef * minus_entropy + self.vf_coef * critic_loss

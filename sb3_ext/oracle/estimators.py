@@ -169,6 +169,7 @@ ESTIMATORS: dict[str, Estimator] = {
 
 
 LEAST_SEEN = 400
+MOST_STEPS = 2**25  # that are played at a time, for memory
 
 
 @dataclass(frozen=True, eq=False)
@@ -213,7 +214,11 @@ def measure(estimator: Estimator, setting: Setting, n_batches: int, seed: int = 
         >>> found.sigmas < 5, round(found.variance, 1)
         (True, 0.2)
     """
-    gradients = estimator.estimate(setting, n_batches, np.random.default_rng(seed)).reshape(n_batches, -1)
+    generator = np.random.default_rng(seed)
+    at_once = max(MOST_STEPS // (setting.batch_size**2 * setting.horizon), 1)
+    parts = [estimator.estimate(setting, min(at_once, n_batches - done), generator)
+             for done in range(0, n_batches, at_once)]  # fmt: skip
+    gradients = np.concatenate(parts).reshape(n_batches, -1)
     target, mean = estimator.target(setting).ravel(), gradients.mean(axis=0)
     spread, length = gradients.var(axis=0, ddof=1), float(np.linalg.norm(target))
     if length < 1e-12:

@@ -185,6 +185,11 @@ class TabularAlgorithm(BaseAlgorithm):
     def _make_settings(self) -> Settings:
         if isinstance(self.exploration, type):
             raise ValueError(f"exploration must be an object, got the class {self.exploration.__name__}")
+        if not hasattr(self.exploration, "probabilities") and not isinstance(self.exploration, (int, float, np.number)):
+            raise ValueError(
+                "exploration must be EpsilonGreedy, Boltzmann, UCB, a number or an object with a method "
+                f"`probabilities` (sb3_ext.common.slots.ActionProbabilities), got {self.exploration!r}"
+            )
         if not hasattr(self.exploration, "probabilities"):
             self.exploration = EpsilonGreedy(self.exploration)
         self._check_parameters()

@@ -10,6 +10,7 @@ from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 
 from sb3_ext.common.exploration import EpsilonGreedy, Exploration
+from sb3_ext.common.slots import result_of
 from sb3_ext.tabular.agent import KEPT
 
 
@@ -91,7 +92,8 @@ class TabularPolicy(BasePolicy):
             return chances
         clock, visits = (getattr(self, name).numpy() for name in ("clock", "visits"))
         progress = min(clock[0] / max(clock[1], 1), 1.0)
-        return self.exploration.probabilities(values, visits[:, states].sum(axis=0), progress)
+        arguments = values, visits[:, states].sum(axis=0).astype(float), progress
+        return result_of(self.exploration.probabilities, values.shape, *arguments)
 
     def _greedy(self, states: npt.NDArray[Any], values: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
         """The best action in each state; which of several, the state's number decides."""

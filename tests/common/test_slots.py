@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
+import torch as th
 
-from sb3_ext.common.slots import result_of
+from sb3_ext.common.slots import result_of, tensor_of
 
 
 def test_arrays_are_copies():
@@ -39,3 +40,24 @@ def test_other_results_are_refused(result, says):
 
     with pytest.raises(ValueError, match=rf"mine returned.*{says}|mine {says}"):
         result_of(mine, (2,))
+
+
+@pytest.mark.parametrize(
+    ("result", "says"),
+    [
+        (None, "returned None, not a tensor"),
+        (1.0, r"returned 1\.0, not a tensor"),
+        (np.ones(2), "not a tensor"),
+        (th.ones(2), r"the shape \(2,\), expected \(\)"),
+        (th.tensor(th.nan), "not finite"),
+        (th.tensor(1.0), "no gradient flows"),
+    ],
+    ids=["None", "float", "array", "shape", "nan", "detached"],
+)
+def test_what_is_no_loss_is_refused(result, says):
+    with pytest.raises(ValueError, match=says):
+        tensor_of(lambda log_probs: result, (), th.ones(2), gradient=True)
+
+
+def test_a_tensor_with_gradient_is_numbers():
+    assert result_of(lambda: th.tensor([0.5], requires_grad=True), (1,)).tolist() == [0.5]

@@ -7,7 +7,7 @@ import torch as th
 from stable_baselines3.common.env_util import make_vec_env
 
 from sb3_ext.common import generalized_advantage_estimation
-from sb3_ext.from_scratch import A2CScratch, PPOScratch
+from sb3_ext.from_scratch import A2CScratch, DQNScratch, PPOScratch
 
 
 def gae(rewards, values, next_values, terminated, truncated, gamma, gae_lambda):
@@ -82,3 +82,32 @@ def test_saved_and_loaded(tmp_path):
     loaded = A2CScratch.load(tmp_path / "model", env=gym.make("CartPole-v1"))
     assert loaded.advantage(3, 4) == 3
     loaded.learn(10)
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "slot", "function", "says"),
+    [
+        (PPOScratch, "loss", lambda log_probs, *_: log_probs, r"the shape \(5,\), expected \(\)"),
+        (PPOScratch, "loss", lambda log_probs, *_: log_probs.detach().mean(), "no gradient"),
+        (A2CScratch, "loss", lambda *_: None, "not a tensor"),
+        (A2CScratch, "loss", lambda log_probs, _: log_probs.mean() * th.nan, "not finite"),
+        (DQNScratch, "target", lambda rewards, *_: rewards * th.nan, "not finite"),
+        (DQNScratch, "target", lambda rewards, *_: rewards.numpy(), "not a tensor"),
+        (DQNScratch, "target", lambda rewards, *_: rewards.mean(), r"expected \(4,\)"),
+    ],
+    ids=["vector", "detached", "nothing", "nan loss", "nan target", "array", "mean"],
+)
+def test_what_is_no_loss_or_target_is_named(algorithm, slot, function, says):
+    sizes = {PPOScratch: {"n_steps": 5, "batch_size": 5}, A2CScratch: {}, DQNScratch: {"batch_size": 4}}[algorithm]
+    if algorithm is DQNScratch:
+        sizes |= {"buffer_size": 100, "learning_starts": 5}
+    with pytest.raises(ValueError, match=says):
+        algorithm("MlpPolicy", "CartPole-v1", **sizes, **{slot: function}).learn(20)
+
+
+def test_a_fifth_parameter_with_a_default_stays_the_functions_own():
+    def scaled(rewards, gamma, next_q_values, terminated, scale=1.0):
+        return scale * rewards
+
+    settings = {"buffer_size": 100, "learning_starts": 5, "target": scaled}
+    assert DQNScratch("MlpPolicy", "CartPole-v1", **settings).learn(20).num_timesteps == 20

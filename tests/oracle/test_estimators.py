@@ -5,7 +5,16 @@ import pytest
 import torch as th
 
 from sb3_ext.envs import GridWorld
-from sb3_ext.oracle import ESTIMATORS, Estimator, Setting, SoftmaxTable, measure, solve_policy, state_occupancy
+from sb3_ext.oracle import (
+    ESTIMATORS,
+    Estimator,
+    Setting,
+    SoftmaxTable,
+    estimators,
+    measure,
+    solve_policy,
+    state_occupancy,
+)
 from sb3_ext.oracle.plays import Plays, first_finished, play, score_gradients
 from sb3_ext.oracle.setting import entropy_gradient, of_entropy, of_forward_kl, of_reverse_kl, softmax
 from sb3_ext.tabular import TabularMDP
@@ -70,6 +79,13 @@ def test_a_small_error_is_found(setting, spoil):
     honest = ESTIMATORS["to go - exact V"]
     wrong = Estimator("", lambda *arguments: spoil(honest.estimate(*arguments)), honest.target, True)
     assert measure(wrong, setting, 20_000, 6).sigmas > 5
+
+
+def test_parts_are_as_good_as_the_whole(setting, monkeypatch):
+    monkeypatch.setattr(estimators, "MOST_STEPS", 1000 * setting.batch_size**2 * setting.horizon)
+    result = measure(ESTIMATORS["to go - exact V"], setting, 2_500, 7)
+    assert result.sigmas < 5
+    assert result.noise == pytest.approx(np.sqrt(result.variance / 2_500))
 
 
 # ---- Episodes --------------------------------------------------------------------------------------------------------

@@ -94,7 +94,19 @@ def test_chances_that_are_none(chances):
         model.learn(10)
 
 
+def test_predict_checks_as_well():
+    class OnlyOne:
+        def probabilities(self, q_values, counts, progress):
+            return np.full(4, 0.25)
+
+    model = QLearning("TabularPolicy", "FrozenLake-v1", exploration=OnlyOne(), seed=0).learn(100)
+    with pytest.raises(ValueError, match=r"the shape \(4,\), expected \(3, 4\)"):
+        model.predict(np.zeros(3, int), deterministic=False)
+
+
 def test_refusals():
+    with pytest.raises(ValueError, match="an object with a method `probabilities`"):
+        QLearning("TabularPolicy", "FrozenLake-v1", exploration=object())
     with pytest.raises(ValueError, match=r"update needs lambda_=0, got 0\.5"):
         QLearning("TabularPolicy", "FrozenLake-v1", update=q_learning_update, lambda_=0.5)
     with pytest.raises(ValueError, match="an object, got the class EpsilonGreedy"):
