@@ -2,7 +2,11 @@
 
 import argparse
 import math
+import signal
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +20,7 @@ time limit, so that what hangs or crashes does not stop the grading. But nothing
 sandbox. A teacher should run the files of strangers in a container.
 
 exit status: 0 all functions that are there (or asked for) are right, 1 something is wrong or
-not done yet, 2 nothing can be graded: no file, it cannot be imported, none is there.
+not done yet, or a training failed, 2 nothing can be graded: no file, it cannot be imported, none is there.
 
 --json: {"file", "version": 1, "functions": [{"name", "passed", "status", "n_cases", "n_failed",
 "mistake": {"id", "sentence", "certain"} or null, "failures": [{"case", "inputs", "got",
@@ -68,13 +72,42 @@ def main(arguments: list[str]) -> int:
         return _write_sheet(options.sheet)
     if options.file is None:
         checked.error("a file is needed: sb3-ext check my_file.py (or --sheet my_file.py, which writes one)")
+    if options.train is not None:
+        try:
+            options.output = folder(str(options.output))
+        except argparse.ArgumentTypeError as error:
+            checked.error(f"argument --output: {error}")
+    with _ending_by_signals():
+        return _check(options)
+
+
+@contextmanager
+def _ending_by_signals() -> Iterator[None]:
+    """Within, a signal to end is an exception: processes that were started are ended on the way."""
+
+    def end(number: int, frame: Any) -> None:
+        raise SystemExit(128 + number)
+
+    handlers = {}
+    if threading.current_thread() is threading.main_thread():
+        names = [name for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+        handlers = {number: signal.signal(number, end) for number in (getattr(signal, name) for name in names)}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
+def _check(options: argparse.Namespace) -> int:
+    """Grade a file, and train if that is asked for; returns the exit status."""
     from sb3_ext.zoo.check import report, supervisor
 
     try:
         if not options.file.is_file():
             raise supervisor.CannotGrade("there is no such file")
         graded = _grade(options)
-    except supervisor.CannotGrade as error:
+    except (supervisor.CannotGrade, RuntimeError) as error:
         if options.json:
             print(report.error_as_json(str(options.file), str(error)))
         else:
@@ -84,7 +117,7 @@ def main(arguments: list[str]) -> int:
 
     if not options.json:
         report.show(Console(), graded)
-    training = None if options.train is None else _train(options, checked)
+    training = None if options.train is None else _train(options)
     if options.json:
         print(report.as_json(graded, training))
     return 0 if graded.passed and not any(run["error"] for run in training or []) else 1
@@ -115,13 +148,9 @@ def _grade(options: argparse.Namespace) -> Any:
         return grade_file(options.file, options.function, options.time_limit, lambda name: status.update(name))
 
 
-def _train(options: argparse.Namespace, checked: argparse.ArgumentParser) -> list[dict[str, Any]]:
+def _train(options: argparse.Namespace) -> list[dict[str, Any]]:
     """Train with functions of the file; draws and prints unless JSON is asked for."""
     from sb3_ext.zoo.check.comparison import compare
 
-    try:
-        output = folder(str(options.output))
-    except argparse.ArgumentTypeError as error:
-        checked.error(f"argument --output: {error}")
     chosen = NAMES if options.train == ALL else (options.train,)
-    return compare(options.file, chosen, options.seeds, output, options.time_limit, quiet=options.json)
+    return compare(options.file, chosen, options.seeds, options.output, options.time_limit, quiet=options.json)

@@ -68,7 +68,7 @@ def _train(
     with process({"file": str(file.resolve()), "functions": None, "train": name, "seeds": n_seeds}) as events:
         try:
             found, _ = imported(events, time_limit)
-        except CannotGrade as error:
+        except (CannotGrade, RuntimeError) as error:
             run["error"] = str(error)
             return runs
         if name not in found:
@@ -76,7 +76,10 @@ def _train(
             return runs
         run["is_there"] = True
         with tqdm(total=total, desc=name, unit="step", unit_scale=True, leave=False, disable=quiet or None) as progress:
-            run["error"] = _listen(events, runs, progress, time_limit + PATIENCE)
+            try:
+                run["error"] = _listen(events, runs, progress, time_limit + PATIENCE)
+            except RuntimeError as error:
+                run["error"] = str(error)
     return runs
 
 

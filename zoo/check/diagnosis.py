@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from sb3_ext.zoo.check.exercise import Exercise, Function, Outcome, agree, close, has_shape_of
+from sb3_ext.zoo.check.exercise import Exercise, Function, Outcome, agree, close, has_shape_of, text_of
 from sb3_ext.zoo.check.grading import Mistake, Observation, observe, parameters_of, quiet
 
 ENOUGH = 0.4  # of what is wrong has to be explained by a mistake that is offered without being certain
@@ -159,7 +159,7 @@ def explained_share(exercise: Exercise, observations: list[Observation], outcome
 def wrong_signature(exercise: Exercise, function: Any) -> Mistake | None:
     """Whether it is a function that takes as many arguments as it is given."""
     if not callable(function):
-        return Mistake("not-a-function", f"is no function but {type(function).__name__}: {str(function)[:60]}")
+        return Mistake("not-a-function", f"is no function but {type(function).__name__}: {text_of(function)}")
     signature = parameters_of(function)
     if signature is None:
         return None
@@ -168,7 +168,9 @@ def wrong_signature(exercise: Exercise, function: Any) -> Mistake | None:
     except TypeError:
         wanted = ", ".join(exercise.parameters)
         count = len(exercise.parameters)
-        return Mistake("wrong-signature", f"takes {signature}, but {count} arguments are handed in: ({wanted})")
+        return Mistake(
+            "wrong-signature", f"takes {text_of(signature, 200)}, but {count} arguments are handed in: ({wanted})"
+        )
     return None
 
 

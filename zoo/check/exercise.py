@@ -125,9 +125,10 @@ class Exercise:
             Problem: if that is nothing that can be compared.
             BaseException: what the function raises.
         """
-        if case.play is not None:
-            return case.play(function)
-        return call_with_tensors(case, function) if self.tensors else call_with_arrays(case, function)
+        with th.enable_grad():  # the learner's code may have switched it off for good
+            if case.play is not None:
+                return case.play(function)
+            return call_with_tensors(case, function) if self.tensors else call_with_arrays(case, function)
 
     def expected(self, case: Case) -> Outcome:
         """What should come out."""
@@ -161,6 +162,14 @@ def close(values: Floats, others: Floats, tolerance: float) -> npt.NDArray[np.bo
     return np.isclose(values, others, rtol=tolerance, atol=tolerance * scale + 1e-6, equal_nan=True)
 
 
+def text_of(value: Any, most: int = 60) -> str:
+    """The first characters of a learner's object in words, even where its own __str__ fails."""
+    try:
+        return str(value)[:most]
+    except Exception:
+        return f"<{type(value).__name__}>"
+
+
 def as_numbers(result: Any) -> np.ndarray:
     """A result as an array: lists, tuples, tensors and numbers of any type will do.
 
@@ -170,7 +179,7 @@ def as_numbers(result: Any) -> np.ndarray:
     if result is None:
         raise Problem("returns-nothing", "returns nothing: there is no `return`")
     if isinstance(result, th.Tensor):
-        result = result.detach().cpu().numpy()
+        result = (result.float() if result.dtype == th.bfloat16 else result).detach().cpu().numpy()
     try:
         array = np.asarray(result)
         if array.dtype.kind not in "fiub" and isinstance(result, (list, tuple)):
@@ -179,7 +188,7 @@ def as_numbers(result: Any) -> np.ndarray:
         array = np.array(None)
     if array.dtype.kind not in "fiub":
         what = "dtype " + str(array.dtype) if isinstance(result, np.ndarray) else type(result).__name__
-        raise Problem("wrong-type", f"returns something that is not numbers ({what}): {str(result)[:60]}")
+        raise Problem("wrong-type", f"returns something that is not numbers ({what}): {text_of(result)}")
     return array
 
 
@@ -218,9 +227,12 @@ def call_with_tensors(case: Case, function: Function) -> Outcome:
         if isinstance(value, th.Tensor)
         and not np.array_equal(value.detach().numpy(), np.asarray(case.arguments[name], np.float32))
     )
-    array = as_numbers(result)
-    gradients = {f"gradient of {name}": part for name, part in gradients_of(result, leaves).items()}
     kind = isinstance(result, th.Tensor)
+    if isinstance(result, (list, tuple)) and result and all(isinstance(part, th.Tensor) for part in result):
+        result = th.stack(list(result)) if len({part.shape for part in result}) == 1 else result
+    array = as_numbers(result)
+    with th.enable_grad():
+        gradients = {f"gradient of {name}": part for name, part in gradients_of(result, leaves).items()}
     return Outcome({"result": array.astype(np.float64), **gradients}, changed, array.dtype.kind in "iu", kind)
 
 

@@ -160,7 +160,8 @@ def gae(
 
     delta_t = R_{t+1} + gamma V(S_{t+1}) - V(S_t), where V of a terminal state is 0. Several episodes may stand one
     after the other: no A_{t+1} crosses the end of an episode, terminated or truncated. A truncated episode is
-    bootstrapped from the value of the state it had reached. The last step of the array may end neither way.
+    bootstrapped from the value of the state it had reached. Where both flags are True, S_{t+1} is terminal. The last
+    step of the array may end neither way.
 
     Args:
         rewards: R_{t+1}, [T].

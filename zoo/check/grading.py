@@ -5,14 +5,15 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from sb3_ext.zoo.check.exercise import Case, Exercise, Function, Outcome, Problem, agree, has_shape_of
+from sb3_ext.zoo.check.exercise import Case, Exercise, Function, Outcome, Problem, agree, has_shape_of, text_of
 
 MOST_FAILURES = 3  # that are told in full
+MOST_NUMBERS = 1000  # of an array that is told in full
 
 
 @dataclass(eq=False)
@@ -80,7 +81,8 @@ def grade(
     function: Any,
     file: str = "",
     begin: Callable[[dict[str, Any]], None] = lambda case: None,
-    finish: Callable[[], None] = lambda: None,
+    finish: Callable[[Verdict], None] = lambda verdict: None,
+    call: Callable[[str], None] = lambda event: None,
 ) -> Verdict:
     """Call a function with every case and judge what comes out.
 
@@ -89,7 +91,8 @@ def grade(
         function: the learner's.
         file: where it is from, to find the line in which it fails.
         begin: is told of each case before the function is called.
-        finish: is called when all cases are through, before it is found out what is wrong.
+        finish: is told the verdict without a mistake when all cases are through, before it is found out what is wrong.
+        call: is told "calling" and "called" around each call while it is found out what is wrong.
     """
     from sb3_ext.zoo.check.diagnosis import diagnose, wrong_signature
 
@@ -97,15 +100,29 @@ def grade(
     if mistake is not None:
         return Verdict(exercise.name, "wrong", mistake=mistake)
     observations = observe_all(exercise, function, file, begin)
-    finish()
     failed = [one for one in observations if not one.right]
     if not failed:
         return Verdict(exercise.name, "right", len(observations))
     not_done = all(one.problem is not None and one.problem[0] == "not-done-yet" for one in failed)
-    mistake = diagnose(exercise, observations, function)
     status = "not done" if not_done else "wrong"
     told = [] if not_done else [describe(one) for one in failed[:MOST_FAILURES]]
-    return Verdict(exercise.name, status, len(observations), len(failed), mistake, told)
+    verdict = Verdict(exercise.name, status, len(observations), len(failed), None, told)
+    finish(verdict)
+    return replace(verdict, mistake=diagnose(exercise, observations, watched(function, call)))
+
+
+def watched(function: Function, call: Callable[[str], None]) -> Function:
+    """A function that tells when it is called and when that is over."""
+
+    def called(*arguments: Any) -> Any:
+        call("calling")
+        try:
+            return function(*arguments)
+        finally:
+            call("called")
+
+    called.__wrapped__ = function  # type: ignore[attr-defined]  # has its signature
+    return called
 
 
 def observe_all(
@@ -164,7 +181,7 @@ def what_is_odd(exercise: Exercise, outcome: Outcome, again: Outcome, expected: 
     if not all(np.isfinite(part).all() for part in outcome.parts.values()):
         return "not-finite", "gives numbers that are not finite (nan or inf): look for a division by 0, a log or an exp"
     if exercise.tensors and not outcome.is_tensor:
-        return "not-a-tensor", "returns no tensor: drop .item(), .numpy(), float() and the like"
+        return "not-a-tensor", "returns no tensor: drop .item(), .numpy(), float() and the like; th.stack a list"
     return None
 
 
@@ -178,7 +195,7 @@ def raised(error: BaseException, file: str) -> tuple[str, str]:
         return "ends-the-process", f"ends the program (sys.exit or exit){where}"
     if isinstance(error, MemoryError):
         return "out-of-memory", f"takes too much memory{where}"
-    message = str(error).strip().splitlines()
+    message = text_of(error, 1000).strip().splitlines()
     return "raises", f"raises {type(error).__name__}{': ' + message[0][:200] if message else ''}{where}"
 
 
@@ -207,6 +224,8 @@ def plain(value: Any) -> Any:
     """Numbers, arrays and dictionaries of them as JSON has them; numbers that are not finite as text."""
     if isinstance(value, dict):
         return {name: plain(part) for name, part in value.items()}
+    if isinstance(value, np.ndarray) and value.size > MOST_NUMBERS:
+        return f"array of shape {list(value.shape)}"
     if isinstance(value, np.ndarray):
         return plain(value.tolist())
     if isinstance(value, list):

@@ -54,7 +54,7 @@ def show_verdict(console: "Console", verdict: dict[str, Any]) -> None:
     if status == "not done":
         return
     if mistake is not None:
-        likely = "it" if mistake["certain"] else "looks most like this: it"
+        likely = "it" if mistake["certain"] or mistake["id"] == "could-not-be-graded" else "looks most like this: it"
         _print(console, f"    {likely} {mistake['sentence']}  [{mistake['id']}]", style="bold")
     elif status == "wrong":
         _print(console, "    looks like no mistake that is known here", style="bold")

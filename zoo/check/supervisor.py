@@ -76,7 +76,14 @@ def grade_file(
     others: list[str] = []
     while left is None or left:
         with process({"file": str(file.resolve()), "functions": left}) as events:
-            found, others = imported(events, time_limit)
+            try:
+                found, others = imported(events, time_limit)
+            except (CannotGrade, RuntimeError) as error:
+                if not verdicts:
+                    raise
+                again = f"another function ended the process, and then {error}"
+                verdicts |= {name: _not_graded(name, again) for name in left or []}
+                break
             left = [name for name in found if name in (left or found) and name not in verdicts]
             verdicts |= _grade_until_it_dies(events, left, time_limit, progress)
         left = [name for name in left if name not in verdicts]
@@ -103,25 +110,46 @@ def _grade_until_it_dies(
     for name in names:
         progress(name)
         case: dict[str, Any] = {}
-        deadline = time.monotonic() + time_limit
+        judged: dict[str, Any] | None = None  # the verdict before it was found out what is wrong
+        deadline = judging = time.monotonic() + time_limit
+        began, called_for = 0.0, 0.0  # seconds, of calls while it is found out what is wrong
         try:
             while name not in verdicts:
                 event = events.next(deadline)
                 if event is None:
-                    ending = events.ending()
-                    verdicts[name] = _verdict(name, "wrong", "ends-the-process", f"ends the process {ending}", case)
+                    ended = f"ends the process {events.ending()}"
+                    verdicts[name] = judged or _verdict(name, "wrong", "ends-the-process", ended, case)
                     return verdicts
+                if event.get("function", name) != name:
+                    continue
                 if event["event"] == "case":
                     case = event
                 elif event["event"] == "judging":
-                    deadline = time.monotonic() + JUDGING_LIMIT
+                    judged = event["verdict"]
+                    deadline = judging = time.monotonic() + JUDGING_LIMIT
+                elif event["event"] == "calling":
+                    began = time.monotonic()
+                    deadline = min(judging, began + time_limit - called_for)
+                elif event["event"] == "called":
+                    called_for += time.monotonic() - began
+                    deadline = judging
                 elif event["event"] == "verdict":
                     verdicts[name] = event["verdict"]
         except NoAnswer:
             sentence = f"gives no answer within {time_limit:g} s: a loop without an end?"
-            verdicts[name] = _verdict(name, "wrong", "no-answer", sentence, case)
+            verdicts[name] = judged or _verdict(name, "wrong", "no-answer", sentence, case)
+            return verdicts
+        except RuntimeError as error:
+            verdicts[name] = judged or _not_graded(name, str(error).strip().splitlines()[-1])
             return verdicts
     return verdicts
+
+
+def _not_graded(name: str, reason: str) -> dict[str, Any]:
+    """A verdict on what may be right or wrong."""
+    verdict = _verdict(name, "wrong", "could-not-be-graded", f"could not be graded: {reason}")
+    verdict["mistake"]["certain"] = False
+    return verdict
 
 
 def _verdict(name: str, status: str, id: str, sentence: str, case: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -197,19 +225,25 @@ class Events:
             return "(without a word)"
         if status >= 0:
             return f"(os._exit or the like, exit status {status})"
-        return f"(it crashed: {signal.Signals(-status).name})"
+        try:
+            return f"(it crashed: {signal.Signals(-status).name})"
+        except ValueError:  # a signal without a name
+            return f"(it crashed: signal {-status})"
 
 
 @contextmanager
 def process(request: dict[str, Any]) -> Iterator[Events]:
-    """A worker with a request; it and all that it started are gone afterwards."""
+    """A worker with a request; it and all that it started are gone afterwards.
+
+    Nothing is written to its standard input. That this pipe is closed tells it that we have been killed.
+    """
     import sb3_ext
 
     root = str(Path(sb3_ext.__file__).parents[1])
     command = [sys.executable, "-P", "-c", BOOTSTRAP.format(root=root), json.dumps(request)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "PYTHONIOENCODING": "utf-8"}
     running = subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
         encoding="utf-8", start_new_session=True, env=environment,
     )  # fmt: skip
     try:
@@ -228,3 +262,5 @@ def _end(running: "subprocess.Popen[str]") -> None:
     except (ProcessLookupError, PermissionError):
         pass
     running.wait()
+    if running.stdin is not None:
+        running.stdin.close()

@@ -5,8 +5,10 @@ the learner's code prints is kept apart.
 
     {"event": "ready"}                                   NumPy, PyTorch and the exercises are loaded
     {"event": "imported", "found": [...], "others": [...]}    names of the file; or {"event": "failed", ...}
-    {"event": "start", "function": ...}, {"event": "case", ...}, ..., {"event": "judging"},     for each function
-    {"event": "verdict", ...}
+    {"event": "start", ...}, {"event": "case", ...}, ...,          for each function, with its name as "function"
+    {"event": "judging", "verdict": ...},                         what is known before the mistake is looked for
+    {"event": "calling", ...}, {"event": "called", ...}, ...,     around the calls that this takes
+    {"event": "verdict", "verdict": ...}
     {"event": "done"}
 """
 
@@ -14,33 +16,61 @@ import importlib.util
 import io
 import json
 import os
+import signal
 import sys
+import threading
 import traceback
 import types
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 MEMORY = 4 * 2**30  # bytes that the process may allocate
-KEPT = 2000  # characters of what is printed
+KEPT = 2000  # bytes of what is printed
 Tell = Callable[..., None]
 
 
-class Printed(io.TextIOBase):
-    """Where print() goes: the first characters are kept, the rest is dropped."""
+class Kept(io.RawIOBase):
+    """The first bytes that are written; the rest is dropped."""
 
     def __init__(self) -> None:
-        self.text = ""
+        super().__init__()
+        self.first = bytearray()
 
-    def write(self, text: str) -> int:
+    def write(self, data: Any) -> int:
         """Keep what there is room for."""
-        self.text += text[: KEPT - len(self.text)]
-        return len(text)
+        written = bytes(data)
+        self.first += written[: KEPT - len(self.first)]
+        return len(written)
 
     def writable(self) -> bool:
         """Always."""
         return True
+
+    def fileno(self) -> int:
+        """That of standard output, from which everything is dropped."""
+        return 1
+
+
+class Printed(io.TextIOWrapper):
+    """Where print() goes, with all that standard output has."""
+
+    def __init__(self) -> None:
+        self.kept = Kept()
+        super().__init__(io.BufferedWriter(self.kept), "utf-8", "replace", write_through=True)
+
+    def clear(self) -> None:
+        """Forget what was printed."""
+        self.text()
+        self.kept.first.clear()
+
+    def text(self) -> str:
+        """What was printed first."""
+        with suppress(ValueError):  # the learner's code has closed it
+            self.flush()
+        return self.kept.first.decode(errors="replace")
 
 
 class CannotImport(Exception):
@@ -50,6 +80,7 @@ class CannotImport(Exception):
 def main() -> None:
     """Do what the request says, a JSON object in the first argument, and end."""
     request = json.loads(sys.argv[1])
+    die_with_the_supervisor()
     results = os.fdopen(os.dup(1), "w", encoding="utf-8")
     silence = os.open(os.devnull, os.O_WRONLY)
     os.dup2(silence, 1)
@@ -57,7 +88,11 @@ def main() -> None:
     printed = Printed()
     sys.stdout = sys.stderr = printed
 
+    worker = os.getpid()
+
     def tell(event: str, **more: Any) -> None:
+        if os.getpid() != worker:  # the learner's code has forked: one of them grades on
+            os._exit(0)
         results.write(json.dumps({"event": event, **more}, allow_nan=False) + "\n")
         results.flush()
 
@@ -67,6 +102,31 @@ def main() -> None:
         tell("broken", reason=traceback.format_exc())
     finally:
         os._exit(0)  # threads that the learner's code has left behind do not keep it
+
+
+def die_with_the_supervisor() -> None:
+    """End, and with it what was forked, once the supervisor has ended in whatever way; leaves standard input empty."""
+    end_with_parent()
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=end_with_parent)
+    pipe = os.dup(0)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+
+    def watch() -> None:
+        while os.read(pipe, 1):
+            pass
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def end_with_parent() -> None:
+    """Have the system end this process when its parent ends (Linux)."""
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
 def work(request: dict[str, Any], tell: Tell, printed: Printed) -> None:
@@ -83,6 +143,7 @@ def work(request: dict[str, Any], tell: Tell, printed: Printed) -> None:
     except CannotImport as error:
         tell("failed", reason=str(error))
         return
+    torch.set_grad_enabled(True)  # whatever the file did
     found = [name for name in EXERCISES if hasattr(module, name)]
     tell("imported", found=found, others=other_functions(module))
     if "train" in request:
@@ -98,20 +159,36 @@ def work(request: dict[str, Any], tell: Tell, printed: Printed) -> None:
 
 def grade_one(name: str, module: types.ModuleType, file: str, tell: Tell, printed: Printed) -> None:
     """Grade one function and tell the verdict."""
+    from sb3_ext.zoo.check.exercise import text_of
     from sb3_ext.zoo.check.exercises import EXERCISES
-    from sb3_ext.zoo.check.grading import grade
+    from sb3_ext.zoo.check.grading import Mistake, Verdict, grade
 
     tell("start", function=name)
-    printed.text = ""
-    graded = grade(
-        EXERCISES[name], getattr(module, name), file, lambda case: tell("case", **case), lambda: tell("judging")
-    )
+    printed.clear()
+    known: list[Verdict] = []
+
+    def finish(verdict: Verdict) -> None:
+        known.append(verdict)
+        tell("judging", function=name, verdict=asdict(verdict))
+
+    try:
+        graded = grade(
+            EXERCISES[name],
+            getattr(module, name),
+            file,
+            begin=lambda case: tell("case", function=name, **case),
+            finish=finish,
+            call=lambda event: tell(event, function=name),
+        )
+    except BaseException as error:
+        reason = f"could not be graded: {type(error).__name__}: {text_of(error)}"
+        graded = known[0] if known else Verdict(name, "wrong", mistake=Mistake("could-not-be-graded", reason, False))
     verdict = asdict(graded)
     mistake = verdict["mistake"]
-    if mistake is not None and mistake["id"] == "returns-nothing" and printed.text:
+    if mistake is not None and mistake["id"] == "returns-nothing" and printed.text():
         mistake["id"] = "prints-only"
         mistake["sentence"] = "prints its result and returns nothing: write `return` in the place of print"
-    tell("verdict", verdict=verdict)
+    tell("verdict", function=name, verdict=verdict)
 
 
 def import_file(path: Path) -> types.ModuleType:
@@ -132,7 +209,8 @@ def import_file(path: Path) -> types.ModuleType:
     except SyntaxError as error:
         text = f": {error.text.strip()}" if error.text else ""
         where = Path(error.filename or path).name
-        raise CannotImport(f"{type(error).__name__} in line {error.lineno} of {where}: {error.msg}{text}") from None
+        line = "" if error.lineno is None else f"line {error.lineno} of "
+        raise CannotImport(f"{type(error).__name__} in {line}{where}: {error.msg}{text}") from None
     except BaseException as error:
         from sb3_ext.zoo.check.grading import raised
 

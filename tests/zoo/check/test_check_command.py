@@ -1,9 +1,12 @@
 """``sb3-ext check``: its own process, what it prints, its exit status, and the exercise sheet."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -263,14 +266,183 @@ def test_help_is_honest_and_quick(capsys):
     printed = " ".join(capsys.readouterr().out.split())
     assert "nothing here is a sandbox" in printed
     assert "in a container" in printed
+    assert "or a training failed" in printed
     heavy = "import sys; from sb3_ext.zoo.check import command; command.parser(); print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", heavy], capture_output=True, text=True, check=True).stdout.split()
     assert not {"torch", "numpy", "matplotlib", "rich"} & set(loaded)
 
 
-def test_a_fault_of_the_graders_own_is_not_blamed_on_the_file(tmp_path, monkeypatch):
+def test_a_fault_of_the_graders_own_is_not_blamed_on_the_file(check, monkeypatch):
     monkeypatch.setattr(supervisor, "BOOTSTRAP", "import sys; sys.exit(3)  # {root!r}")
+    status, report = check("def gae(): pass")
+    assert status == 2
+    assert "did not start" in report["error"]
+
+
+# ---- What breaks the grader -----------------------------------------------------------------------------------------
+
+BREAKS = """
+import os
+import numpy as np
+import torch
+
+torch.set_grad_enabled(False)
+
+class X:
+    def __repr__(self):
+        raise RuntimeError("no words")
+
+gae = X()
+
+def td_target(reward, gamma, next_value, terminated):
+    os.kill(os.getpid(), 40)
+
+def policy_gradient_loss(log_probs, advantages):
+    return -(log_probs * advantages.detach()).mean()
+
+def kl_penalty(log_probs, ref_log_probs):
+    log_ratio = ref_log_probs.detach() - log_probs
+    return log_ratio.exp() - log_ratio - 1
+"""
+
+
+def test_what_would_break_the_grader_is_a_verdict(check):
+    status, report = check(BREAKS)
+    found = {one["name"]: one["mistake"] and one["mistake"]["sentence"] for one in report["functions"]}
+    assert status == 1
+    assert found == {
+        "td_target": "ends the process (it crashed: signal 40)",
+        "gae": "is no function but X: <X>",
+        "policy_gradient_loss": None,
+        "kl_penalty": None,
+    }
+
+
+PATCHES = """
+import os
+import sys
+import numpy as np
+
+np.isclose = None
+sys.stdout.reconfigure(encoding="utf-8")
+sys.stdout.buffer.write(b"bytes")
+
+def td_target(reward, gamma, next_value, terminated):
+    sys.stdout.buffer.write(b"3.0")
+"""
+
+
+def test_what_cannot_be_compared_is_not_called_wrong_for_certain(check):
+    _, report = check(PATCHES + "    return 3.0\n")
+    (one,) = report["functions"]
+    assert (one["mistake"]["id"], one["mistake"]["certain"]) == ("could-not-be-graded", False)
+    assert "TypeError" in one["mistake"]["sentence"]
+    _, report = check(PATCHES.replace("np.isclose = None", ""))
+    assert report["functions"][0]["mistake"]["id"] == "prints-only"
+
+
+ONCE = """
+import os
+
+os.mkdir(__file__ + ".out")
+
+def discounted_returns(rewards, gamma):
+    return rewards
+
+def td_target(reward, gamma, next_value, terminated):
+    os._exit(7)
+
+def gae(*arguments):
+    return 0.0
+"""
+
+
+def test_verdicts_outlive_a_second_import_that_fails(check):
+    status, report = check(ONCE)
+    assert status == 1
+    assert [one["mistake"]["id"] for one in report["functions"]] == [
+        "ignores-the-future",
+        "ends-the-process",
+        "could-not-be-graded",
+    ]
+    assert "FileExistsError" in report["functions"][2]["mistake"]["sentence"]
+
+
+SLOW_DIAGNOSIS = """
+def td_target(reward, gamma, next_value, terminated):
+    while isinstance(reward, bool) or gamma < 0 or gamma > 1:
+        pass
+    return reward * 3.7 + gamma ** 2 - next_value
+"""
+
+
+def test_a_loop_in_the_diagnosis_is_cut_short_and_not_blamed(check):
+    started = time.perf_counter()
+    _, report = check(SLOW_DIAGNOSIS, "--time-limit", "2")
+    (one,) = report["functions"]
+    assert one["mistake"] is None
+    assert one["n_cases"] > 5
+    assert time.perf_counter() - started < 40
+
+
+FORKS = """
+import os
+
+def discounted_returns(rewards, gamma):
+    os.fork()
+    return rewards
+
+def td_target(reward, gamma, next_value, terminated):
+    return reward + gamma * next_value * (1 - terminated)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_fork_grades_nothing(check):
+    _, report = check(FORKS)
+    assert [one["mistake"] and one["mistake"]["id"] for one in report["functions"]] == ["ignores-the-future", None]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_killed_command_leaves_nothing_behind(tmp_path, number):
+    file, told = tmp_path / "endless.py", tmp_path / "pid"
+    file.write_text(f"import os\nopen({str(told)!r}, 'w').write(str(os.getpid()))\nwhile True:\n    pass\n")
+    command = "from sb3_ext.zoo.__main__ import main; import sys; sys.exit(main(sys.argv[1:]))"
+    running = subprocess.Popen([sys.executable, "-c", command, "check", str(file), "--time-limit", "100"])
+    try:
+        until(lambda: told.exists() and told.read_text())
+    finally:
+        running.send_signal(number)
+    assert running.wait(10) in (128 + number, -number)
+    until(lambda: is_gone(int(told.read_text())))
+
+
+def until(true):
+    deadline = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def is_gone(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+def test_a_folder_that_cannot_be_written_to_is_told_before_grading(tmp_path, capsys):
     file = tmp_path / "mine.py"
-    file.write_text("def gae(): pass")
-    with pytest.raises(RuntimeError, match="did not start"):
-        main(["check", str(file)])
+    file.write_text("raise SystemExit")
+    with pytest.raises(SystemExit) as ended:
+        main(["check", str(file), "--json", "--train", "gae", "--output", str(file / "folder")])
+    assert ended.value.code == 2
+    printed = capsys.readouterr()
+    assert "--output" in printed.err
+    assert printed.out == ""
+
+
+def test_a_null_byte_is_in_no_line(check):
+    _, report = check("x = 1\0\n")
+    assert "None" not in report["error"]

@@ -314,3 +314,79 @@ def test_plain_numbers_are_strict_json():
         "b": True,
         "c": 0,
     }
+
+
+# ---- What a reviewer found ------------------------------------------------------------------------------------------
+
+
+def distance(row, column):
+    return lambda cell: float(-abs(cell // 13 - row) - abs(cell % 13 - column))
+
+
+@pytest.mark.parametrize("goal", [(10, 10), (10, 11), (11, 10)])
+def test_a_goal_that_is_off_by_one_is_seen(goal):
+    mistake = mistake_of("potential", distance(*goal))
+    assert (mistake.id, mistake.certain) == ("another-goal", True)
+    row, column = goal
+    assert not verdict_on("potential", lambda cell: -max(abs(cell // 13 - row), abs(cell % 13 - column))).passed
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda cell: 0.1 ** (abs(cell // 13 - 11) + abs(cell % 13 - 11)),
+        lambda cell: float(np.exp(-((cell // 13 - 11) ** 2 + (cell % 13 - 11) ** 2) / 2)),
+        lambda cell: 0.0 if cell == 11 * 13 + 11 else 100.0 + distance(11, 11)(cell),
+    ],
+    ids=["powers", "gaussian", "zero-at-the-goal"],
+)
+def test_potentials_of_any_size_are_right(function):
+    assert verdict_on("potential", function).passed
+
+
+def gae_that_ends(ends, bootstraps):
+    def gae(rewards, values, next_values, terminated, truncated, gamma, gae_lambda):
+        deltas = rewards + gamma * next_values * bootstraps(terminated, truncated) - values
+        advantages, running = np.zeros(len(rewards)), 0.0
+        for t in reversed(range(len(rewards))):
+            advantages[t] = running = deltas[t] + gamma * gae_lambda * (1 - ends(terminated, truncated)[t]) * running
+        return advantages
+
+    return gae
+
+
+def test_what_ends_in_both_ways_is_terminal():
+    assert verdict_on("gae", gae_that_ends(np.logical_or, lambda over, cut: 1 - over)).passed
+    assert not verdict_on("gae", gae_that_ends(np.logical_xor, lambda over, cut: 1 - over)).passed
+    assert mistake_of("gae", gae_that_ends(np.logical_or, lambda over, cut: cut | ~over)).id == "truncation-wins"
+
+
+def test_huge_results_are_told_by_their_shape():
+    (failure, *_) = verdict_on("discounted_returns", lambda r, g: np.zeros(3_000_000)).failures
+    assert failure["got"] == "array of shape [3000000]"
+
+
+def test_clipped_group_advantages_are_wrong():
+    assert not verdict_on("group_advantages", lambda g: np.clip(groups_by_loop(g), -3, 3)).passed
+
+
+def kl(log_probs, ref_log_probs):
+    log_ratio = ref_log_probs.detach() - log_probs
+    return log_ratio.exp() - log_ratio - 1
+
+
+def test_lists_of_tensors_and_bfloat16_are_read():
+    assert mistake_of("kl_penalty", lambda a, b: list(kl(a, b))).id == "not-a-tensor"
+    assert mistake_of("kl_penalty", lambda a, b: kl(a, b).bfloat16()).id == "imprecise"
+
+
+def test_gradients_are_on_whatever_the_file_did():
+    def switches_off(log_probs, ref_log_probs):
+        result = kl(log_probs, ref_log_probs)
+        th.set_grad_enabled(False)
+        return result
+
+    with th.no_grad():
+        assert verdict_on("kl_penalty", kl).passed
+    with th.enable_grad():
+        assert verdict_on("kl_penalty", switches_off).passed

@@ -145,6 +145,7 @@ def _cases() -> list[Case]:
         case("all 0", [[0, 0], [0, 0]], result=[[0, 0], [0, 0]]),
         case("one success in a group", [[0, 0, 0, 4], [0, 4, 4, 4]], 
              result=[[-0.5, -0.5, -0.5, 1.5], [-1.5, 0.5, 0.5, 0.5]]),
+        case("one success among 16", [[0] * 15 + [1]], result=[[-0.25] * 15 + [3.75]]),
         case("negative returns", [[-200, -100, -150], [-20, -21, -25]]),
         case("groups of very different spread", [[1, 2, 3], [100, 500, 900], [-7, -7, -7]]),
         *(drawn(*shape) for shape in ((2, 4), (3, 3), (4, 8), (8, 2), (1, 6), (5, 16))),

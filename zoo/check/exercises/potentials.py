@@ -27,7 +27,7 @@ MISTAKES = {
     "wrong-width": "divides the number of the cell by another width than 13",
     **{f"wrong-width/{width}": "" for width in (10, 12, 14)},
     "another-goal": "measures the distance to another place than the goal, which is at row 11, column 11",
-    **{f"another-goal/{row},{column}": "" for row, column in ((11, 1), (1, 11))},
+    **{f"another-goal/{row},{column}": "" for row, column in ((11, 1), (1, 11), (10, 10), (10, 11), (11, 10))},
     "not-monotone": "is not higher everywhere where the goal is nearer",
 }
 
@@ -143,15 +143,26 @@ def _tells_something(error: Exception) -> bool:
 def _compare(which: str, values: Floats) -> Outcome:
     free, steps, _ = world()
     chosen = pairs()[_chosen(which)]
-    higher = np.sign(np.round(values[chosen[:, 1]] - values[chosen[:, 0]], 9))
-    others = values[free != GOAL[0] * WIDTH + GOAL[1]]
+    higher = _higher(values[chosen[:, 1]], values[chosen[:, 0]])
+    goal = GOAL[0] * WIDTH + GOAL[1]
+    others, at = values[free != goal], int(np.flatnonzero(free == goal)[0])
+    beside = np.flatnonzero(np.maximum(*np.abs(np.subtract(np.divmod(free, WIDTH), np.array(GOAL)[:, None]))) == 1)
+    highest = int(beside[values[beside].argmax()])
+    lower = values[at] != 0 and _higher(values[at], values[highest]) < 0  # 0 is what the goal, being terminal, may have
     at_goal = float(np.ptp(others) == 0 and np.ptp(values) > 0)
-    worst = chosen[int(np.argmin(higher))]
+    worst = np.array([highest, at]) if lower and higher.min() >= 0 else chosen[int(np.argmin(higher))]
     shown = {
         f"cell {divmod(int(free[cell]), WIDTH)}, {steps[free[cell]]:g} steps from the goal": float(values[cell])
         for cell in worst
     }
-    return Outcome({"result": higher, "only at the goal": np.array(at_goal)}, shown=shown)
+    parts = {"result": higher, "only at the goal": np.array(at_goal), "lower at the goal": np.array(float(lower))}
+    return Outcome(parts, shown=shown)
+
+
+def _higher(values: Any, others: Any) -> Any:
+    """1 where a value is higher than the other, -1 where it is lower, 0 where both are equal but for rounding."""
+    difference = values - others
+    return np.where(np.abs(difference) > 1e-9 * np.maximum(np.abs(values), np.abs(others)), np.sign(difference), 0.0)
 
 
 def _chosen(which: str) -> npt.NDArray[np.bool_]:
@@ -168,9 +179,9 @@ def _chosen(which: str) -> npt.NDArray[np.bool_]:
 
 
 def is_right(outcome: Outcome, case: Case | None = None) -> bool:
-    """Never lower where the goal is nearer, and often enough higher."""
+    """Never lower where the goal is nearer, and often enough higher; not lower at the goal than beside it."""
     higher = outcome.parts["result"]
-    return bool((higher >= 0).all() and (higher > 0).mean() > OFTEN)
+    return bool((higher >= 0).all() and (higher > 0).mean() > OFTEN and not outcome.parts["lower at the goal"])
 
 
 def _cases() -> list[Case]:

@@ -111,6 +111,8 @@ def _return_cases() -> list[Case]:
 GAE_MISTAKES = {
     "no-terminal-mask": "forgot the terminal mask: it adds gamma V(S') where S' is terminal and so worth 0",
     "truncation-as-end": "takes a time limit for an end: where truncated it does not bootstrap from V(S')",
+    "truncation-wins": "bootstraps from V(S') where an episode is terminated and truncated at once: S' is terminal and "
+    "worth 0 all the same",
     "bootstraps-from-reset": "bootstraps from values[t + 1], after a reset the next episode's first state; the state "
     "reached is in next_values[t]",
     "bootstraps-from-reset/0": "",
@@ -167,6 +169,7 @@ def gae_with(
         over, ends = np.append(over[1:], 0.0), np.append(ends[1:], 0.0)
     going_on = 1.0 - (ends if "truncation-as-end" in slips else over)
     going_on = np.ones(n) if "no-terminal-mask" in slips else 1 - going_on if "inverted-mask" in slips else going_on
+    going_on = np.maximum(going_on, cut) if "truncation-wins" in slips else going_on
     deltas = _deltas(slips, rewards, values, next_values, going_on, gamma)
     traces = _traces(slips, over, cut, ends, gamma, gae_lambda)
     skipped = {"last-step-missing": n - 1, "first-step-missing": 0}
@@ -259,6 +262,9 @@ def _gae_cases() -> list[Case]:
         case("one step that goes on", by_hand([1], [2], [4], [0], [0]), 0.5, 0.9, result=[1]),
         case("one step that terminates", by_hand([1], [2], [4], [1], [0]), 0.5, 0.9, result=[-1]),
         case("one step that is truncated", by_hand([1], [2], [4], [0], [1]), 0.5, 0.9, result=[1]),
+        case("one step that terminates as time runs out", by_hand([1], [2], [4], [1], [1]), 0.5, 0.9, result=[-1]),
+        case("terminates as time runs out, then the next", by_hand([1, 2], [4, 6], [2, 4], [1, 0], [1, 0]), 0.5, 0.5,
+             result=[-3, -2]),
         case("lambda 0: the TD errors", trajectory(rng, 4, [1]), 0.9, 0.0),
         case("lambda 1: returns minus values", trajectory(rng, 4, [3]), 0.9, 1.0),
         case("gamma 0", trajectory(rng, 3, [2]), 0.0, 0.9),
