@@ -15,7 +15,7 @@ import numpy.typing as npt
 import torch as th
 
 from sb3_ext.common import clipped_surrogate_loss, importance_ratios, kl_k1, kl_k3
-from sb3_ext.oracle import setting as exact
+from sb3_ext.oracle import setting as targets
 from sb3_ext.oracle.exact import solve_policy
 from sb3_ext.oracle.plays import Plays, first_finished, play, score_gradients
 from sb3_ext.oracle.setting import Setting
@@ -78,9 +78,8 @@ def _entropy_in_closed_form(setting: Setting, n_batches: int, generator: np.rand
     sizes = n_batches, setting.batch_size, setting.horizon
     plays = play(setting.mdp, setting.probabilities, *sizes, generator)
     n_states = len(setting.logits)
-    batch = np.broadcast_to(np.arange(plays.mask.shape[1]) // plays.batch_size, plays.mask.shape)
-    counts = np.bincount((batch * n_states + plays.states)[plays.mask], minlength=n_batches * n_states)
-    return counts.reshape(n_batches, n_states, 1) / setting.batch_size * exact.entropy_gradient(setting)
+    counts = np.bincount((plays.batch * n_states + plays.states)[plays.mask], minlength=n_batches * n_states)
+    return counts.reshape(n_batches, n_states, 1) / setting.batch_size * targets.entropy_gradient(setting)
 
 
 def after_steps(n_steps: int, clip_range: float) -> Callable[[Setting, int, np.random.Generator], Floats]:
@@ -108,9 +107,8 @@ def after_steps(n_steps: int, clip_range: float) -> Callable[[Setting, int, np.r
 def _surrogate_gradients(plays: Plays, logits: Floats, advantages: Floats, clip_range: float) -> Floats:
     """The gradient of each batch's clipped surrogate at preferences of its own, [n_batches, S, A]."""
     parameters = tensor(logits).requires_grad_()
-    batch = np.broadcast_to(np.arange(plays.mask.shape[1]) // plays.batch_size, plays.mask.shape)
     states, actions = plays.states[plays.mask], plays.actions[plays.mask]
-    log_probs = parameters.log_softmax(dim=-1)[batch[plays.mask], states, actions]
+    log_probs = parameters.log_softmax(dim=-1)[plays.batch[plays.mask], states, actions]
     ratios = importance_ratios(log_probs, tensor(plays.log_probs[plays.mask]))
     weights = th.full_like(log_probs, 1 / plays.batch_size)  # batches have parameters of their own: one sum will do
     clipped_surrogate_loss(ratios, tensor(advantages[states, actions]), clip_range, weights=weights).backward()
@@ -127,40 +125,40 @@ def _weighed_estimators() -> dict[str, Estimator]:
     ) -> None:
         table[name] = Estimator(family, _weighing(weigh, matched), target, unbiased)
 
-    add("returns", "total return", total_return, exact.of_return, unbiased=True)
-    add("returns", "to go", to_go, exact.of_return, unbiased=True)
-    add("returns", "to go, no gamma^t", partial(to_go, discounted=False), exact.of_return)
+    add("returns", "total return", total_return, targets.of_return, unbiased=True)
+    add("returns", "to go", to_go, targets.of_return, unbiased=True)
+    add("returns", "to go, no gamma^t", partial(to_go, discounted=False), targets.of_return)
     for name, unbiased in (("leave-one-out", True), ("mean of all", False), ("exact V", True)):
-        add("returns", f"to go - {name}", partial(to_go, baseline=name), exact.of_return, unbiased)
-    add("returns", "to go, standardised", standardized, exact.of_return)
+        add("returns", f"to go - {name}", partial(to_go, baseline=name), targets.of_return, unbiased)
+    add("returns", "to go, standardised", standardized, targets.of_return)
     for share, critic in ((1.0, "exact V"), (0.5, "V / 2")):
         for lambda_ in (0.0, 0.5, 0.9, 1.0):
             weigh = partial(gae, lambda_=lambda_, share=share)
-            add("critics", f"GAE {lambda_:g}, {critic}", weigh, exact.practical, unbiased=share == 1)
+            add("critics", f"GAE {lambda_:g}, {critic}", weigh, targets.practical, unbiased=share == 1)
     for matched in (True, False):
         start = "matched" if matched else "unmatched"
         own = partial(group, leave_one_out=False)
-        add("groups", f"{start}, leave-one-out", group, exact.of_return, True, matched)
-        add("groups", f"{start}, mean of all", own, exact.of_return, matched=matched)
-        add("groups", f"{start}, / own std", partial(own, scale="group"), exact.of_return, matched=matched)
-        add("groups", f"{start}, / own length", group_by_length, exact.of_return, matched=matched)
+        add("groups", f"{start}, leave-one-out", group, targets.of_return, True, matched)
+        add("groups", f"{start}, mean of all", own, targets.of_return, matched=matched)
+        add("groups", f"{start}, / own std", partial(own, scale="group"), targets.of_return, matched=matched)
+        add("groups", f"{start}, / own length", group_by_length, targets.of_return, matched=matched)
     k1, k3 = (partial(kl_in_loss, form=form) for form in (kl_k1, kl_k3))
-    add("entropy and KL", "entropy, sampled", sampled_entropy, exact.of_entropy, unbiased=True)
-    add("entropy and KL", "mean of -log pi", naive_entropy, exact.of_entropy)
-    add("entropy and KL", "k1, for KL(pi|ref)", k1, exact.of_forward_kl)
-    add("entropy and KL", "k3, for KL(pi|ref)", k3, exact.of_forward_kl)
-    add("entropy and KL", "k3, for KL(ref|pi)", k3, exact.of_reverse_kl, unbiased=True)
-    add("entropy and KL", "R - k1 as the reward", kl_in_reward, exact.of_penalised_return, unbiased=True)
+    add("entropy and KL", "entropy, sampled", sampled_entropy, targets.of_entropy, unbiased=True)
+    add("entropy and KL", "mean of -log pi", naive_entropy, targets.of_entropy)
+    add("entropy and KL", "k1, for KL(pi|ref)", k1, targets.of_forward_kl)
+    add("entropy and KL", "k3, for KL(pi|ref)", k3, targets.of_forward_kl)
+    add("entropy and KL", "k3, for KL(ref|pi)", k3, targets.of_reverse_kl, unbiased=True)
+    add("entropy and KL", "R - k1 as the reward", kl_in_reward, targets.of_penalised_return, unbiased=True)
     return table
 
 
 ESTIMATORS: dict[str, Estimator] = {
     **_weighed_estimators(),
-    "to go, first to finish": Estimator("returns", _first_finished, exact.of_return, False),
-    "entropy, closed form": Estimator("entropy and KL", _entropy_in_closed_form, exact.of_entropy, True),
-    **{f"clip 0.2, after {k} steps": Estimator("reused batches", after_steps(k, 0.2), exact.practical, k == 0)
+    "to go, first to finish": Estimator("returns", _first_finished, targets.of_return, False),
+    "entropy, closed form": Estimator("entropy and KL", _entropy_in_closed_form, targets.of_entropy, True),
+    **{f"clip 0.2, after {k} steps": Estimator("reused batches", after_steps(k, 0.2), targets.practical, k == 0)
        for k in (0, 1, 4, 10)},
-    "no clip, after 10 steps": Estimator("reused batches", after_steps(10, math.inf), exact.practical, False),
+    "no clip, after 10 steps": Estimator("reused batches", after_steps(10, math.inf), targets.practical, False),
 }  # fmt: skip
 """Every estimator by its name."""
 

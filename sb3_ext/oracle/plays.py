@@ -45,6 +45,11 @@ class Plays:
         return self.mask.shape[1] // self.batch_size
 
     @property
+    def batch(self) -> npt.NDArray[np.int64]:
+        """The batch of each step, [T, N]."""
+        return np.broadcast_to(np.arange(self.mask.shape[1]) // self.batch_size, self.mask.shape)
+
+    @property
     def ends(self) -> npt.NDArray[np.bool_]:
         """True at the last step of each episode, however it ended, [T, N]."""
         return self.mask & ~np.vstack([self.mask[1:], np.zeros_like(self.mask[:1])])
@@ -140,8 +145,7 @@ def score_gradients(plays: Plays, weights: npt.ArrayLike) -> Floats:
         [n_batches, S, A].
     """
     n_states, n_actions = plays.probabilities.shape
-    batch = np.broadcast_to(np.arange(plays.mask.shape[1]) // plays.batch_size, plays.mask.shape)
-    place = (batch * n_states + plays.states) * n_actions + plays.actions
+    place = (plays.batch * n_states + plays.states) * n_actions + plays.actions
     counted = np.broadcast_to(np.asarray(weights, dtype=np.float64), plays.mask.shape)[plays.mask]
     sums = np.bincount(place[plays.mask], counted, plays.n_batches * n_states * n_actions)
     sums = sums.reshape(plays.n_batches, n_states, n_actions)

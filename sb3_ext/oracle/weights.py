@@ -54,19 +54,24 @@ def _baseline(plays: Plays, setting: Setting, returns: Floats, kind: str) -> Flo
         return np.zeros_like(returns)
     if kind == "exact V":
         return setting.values()[plays.states]
-    by_batch = [slice(i, i + plays.batch_size) for i in range(0, returns.shape[1], plays.batch_size)]
     if kind == "leave-one-out":
-        return np.hstack([leave_one_out_baseline(returns[:, batch], plays.mask[:, batch]) for batch in by_batch])
+        return np.hstack([leave_one_out_baseline(returns[:, batch], plays.mask[:, batch]) for batch in _batches(plays)])
     # "mean of all"
-    means = [returns[:, batch].sum(axis=1) / np.maximum(plays.mask[:, batch].sum(axis=1), 1) for batch in by_batch]
+    means = [
+        returns[:, batch].sum(axis=1) / np.maximum(plays.mask[:, batch].sum(axis=1), 1) for batch in _batches(plays)
+    ]
     return np.where(plays.mask, np.repeat(np.stack(means, axis=1), plays.batch_size, axis=1), 0.0)
+
+
+def _batches(plays: Plays) -> list[slice]:
+    """The columns of each batch."""
+    return [slice(i, i + plays.batch_size) for i in range(0, plays.mask.shape[1], plays.batch_size)]
 
 
 def standardized(plays: Plays, setting: Setting) -> Floats:
     """gamma^t times returns-to-go that are standardised over the batch, as in many a tutorial."""
     returns = returns_to_go(plays, setting)
-    by_batch = [slice(i, i + plays.batch_size) for i in range(0, returns.shape[1], plays.batch_size)]
-    scaled = np.hstack([standardize(returns[:, batch], plays.mask[:, batch]) for batch in by_batch])
+    scaled = np.hstack([standardize(returns[:, batch], plays.mask[:, batch]) for batch in _batches(plays)])
     return by_loss(plays, scaled * setting.gamma ** np.arange(len(returns))[:, None])
 
 
