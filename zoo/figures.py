@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from sb3_ext.zoo.curves import Run
-    from sb3_ext.zoo.training import Recipe
+    from sb3_ext.zoo.recipes import Recipe
 
 EXAMPLE = """figures:
   cartpole     CartPole-v1, REINFORCE's defaults, 16 environments, 500k steps
@@ -143,7 +143,7 @@ def complete(chosen: dict[str, Figure], results: dict[tuple[str, int], Result], 
 def figures() -> dict[str, Figure]:
     """All figures; what they ask for is what the README claims. A name is its group's, or "group-variant"."""
     from sb3_ext.zoo import shaping
-    from sb3_ext.zoo.training import Recipe, read_recipe
+    from sb3_ext.zoo.recipes import Recipe, read_recipe
 
     cartpole, slm = Recipe("reinforce", 500_000, n_envs=16), Recipe("reinforce", 200_000, n_envs=4)
     pendulum = "InvertedPendulum-v5" if installed("mujoco") else "Pendulum-v1"

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from sb3_ext.zoo.figures import Result
-    from sb3_ext.zoo.training import Recipe
+    from sb3_ext.zoo.recipes import Recipe
 
 EXAMPLE = """sections:
   compare    GRPO with matched and with unmatched groups, REINFORCE with the leave-one-out mean, SB3's PPO on five tasks
@@ -175,7 +175,7 @@ def all_jobs(options: argparse.Namespace) -> list[Job]:
 def recipe(task: Task, method: str) -> "Recipe":
     """How a method learns a task: GRPO's defaults on 16 environments, PPO as RL Zoo tuned it."""
     from sb3_ext.zoo import shaping
-    from sb3_ext.zoo.training import read_recipe
+    from sb3_ext.zoo.recipes import read_recipe
 
     if method == "PPO":
         entry = PPO_OF.get(task.env_id, task.env_id)
@@ -517,7 +517,8 @@ def steps_per_second(algo: str, hyperparams: dict[str, Any], seed: int) -> float
     """Steps in the loss per second of a training of 100,000 steps."""
     from stable_baselines3.common.callbacks import BaseCallback
 
-    from sb3_ext.zoo.training import Recipe, train
+    from sb3_ext.zoo.recipes import Recipe
+    from sb3_ext.zoo.training import train
 
     class Counter(BaseCallback):
         masked = 0

@@ -15,6 +15,7 @@ from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.common.utils import LinearSchedule
 
 from sb3_ext.algos import load
+from sb3_ext.zoo.yaml_check import SCHEDULES as SCHEDULES_OF_RL_ZOO
 
 FOLDER = Path(__file__).parent / "hyperparams"
 FALLBACK = FOLDER / "default.yml"
@@ -24,7 +25,7 @@ OF_RL_ZOO = (
 )  # fmt: skip
 """Keys of a hyperparameter file that RL Zoo takes for itself; all others go to the algorithm's class."""
 BY_OPTION = {"device": "--device", "env": "--env", "seed": "--seed", "tensorboard_log": "-tb", "verbose": "--verbose"}
-SCHEDULES = ("clip_range", "clip_range_high", "clip_range_vf", "delta_std", "ent_coef", "kl_coef", "learning_rate")
+SCHEDULES = (*SCHEDULES_OF_RL_ZOO, "clip_range_high", "ent_coef", "kl_coef")
 
 
 def default_file(algo: str) -> Path:
@@ -32,7 +33,7 @@ def default_file(algo: str) -> Path:
     ours = FOLDER / f"{algo}.yml"
     if ours.exists():
         return ours
-    zoo = find_spec("rl_zoo3")
+    zoo = find_spec("rl_zoo3")  # found, not imported: that takes seconds
     assert zoo is not None
     assert zoo.origin is not None
     return Path(zoo.origin).parent / "hyperparams" / f"{algo}.yml"

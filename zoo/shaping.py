@@ -13,7 +13,7 @@ import numpy as np
 from stable_baselines3.common.vec_env import VecEnv
 
 from sb3_ext.vec_env import make_vec_env
-from sb3_ext.zoo.training import Recipe
+from sb3_ext.zoo.recipes import Recipe
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -39,7 +39,14 @@ TITLES = {"plain": "plain", "distance": "shaped by the distance", "count": "coun
 
 
 def make_env(
-    env_id: str, n_envs: int, seed: int, backend: str = "auto", *, added: str, settings: Mapping[str, Any]
+    env_id: str,
+    n_envs: int,
+    seed: int,
+    backend: str = "auto",
+    env_kwargs: dict[str, Any] | None = None,
+    *,
+    added: str,
+    settings: Mapping[str, Any],
 ) -> VecEnv:
     """Four rooms with something added to the reward, outside the monitor, which shows the raw one.
 
@@ -48,6 +55,7 @@ def make_env(
         n_envs: number of environments; each counts its own visits.
         seed: of the environments and of RND's networks.
         backend: as in :func:`sb3_ext.vec_env.make_vec_env`.
+        env_kwargs: arguments of the environment.
         added: one of ``ADDED``.
         settings: arguments of its wrapper.
     """

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rich.table import Table
     from stable_baselines3.common.vec_env import VecEnv
 
-    from sb3_ext.zoo.training import Recipe
+    from sb3_ext.zoo.recipes import Recipe
 
 EXAMPLE = """sections:
   steps      random actions through the VecEnv interface
@@ -135,7 +135,8 @@ def missing(env_id: str) -> str | None:
 
 def warm_up() -> None:
     """One update each, not timed: what is set up on first use is not counted against whoever comes first."""
-    from sb3_ext.zoo.training import Recipe, read_recipe, train
+    from sb3_ext.zoo.recipes import Recipe, read_recipe
+    from sb3_ext.zoo.training import train
 
     for recipe in (Recipe("reinforce", 1), replace(read_recipe("ppo", "CartPole-v1"), n_timesteps=1)):
         train(recipe, "CartPole-v1", seed=0)[1].close()
@@ -240,7 +241,7 @@ def planning_jobs(options: argparse.Namespace) -> Iterator[Job]:
 
 def reinforce_jobs(options: argparse.Namespace) -> Iterator[Job]:
     """REINFORCE with its defaults on our environments, and PPO with RL Zoo's hyperparameters on SB3's, by turns."""
-    from sb3_ext.zoo.training import Recipe, read_recipe
+    from sb3_ext.zoo.recipes import Recipe, read_recipe
 
     ours = Recipe("reinforce", REINFORCE_LIMIT, n_envs=16)
     theirs = read_recipe("ppo", "CartPole-v1")
@@ -260,7 +261,7 @@ def seconds_to_solve(recipe: "Recipe", seed: int, backend: str) -> float:
 
 def training_jobs(options: argparse.Namespace) -> Iterator[Job]:
     """SB3's PPO and DQN with RL Zoo's hyperparameters, on both backends by turns."""
-    from sb3_ext.zoo.training import read_recipe
+    from sb3_ext.zoo.recipes import read_recipe
 
     for algo in ("ppo", "dqn"):
         for env_id in ("CartPole-v1", "LunarLander-v3"):

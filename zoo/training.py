@@ -1,113 +1,25 @@
-"""A training as plain data (``Recipe``), and what the commands share: read one, train by it, evaluate what came out.
+"""What the commands share: train by a recipe, and evaluate what came out."""
 
-Recipes come from hyperparameter files in RL Zoo's format, RL Zoo's own (for SB3's algorithms) and ours
-(``hyperparams/``). RL Zoo runs some of their strings as Python; here nothing is run: see :func:`read_recipe`.
-"""
-
-import ast
 import inspect
-import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
-import yaml
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.evaluation import evaluate_policy
+from stable_baselines3.common.noise import ActionNoise, NormalActionNoise, OrnsteinUhlenbeckActionNoise
 from stable_baselines3.common.type_aliases import MaybeCallback
-from stable_baselines3.common.utils import LinearSchedule
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize, sync_envs_normalization
 
 from sb3_ext.algos import load
 from sb3_ext.vec_env import make_vec_env
+from sb3_ext.zoo.recipes import Recipe
 
-SCHEDULES = ("learning_rate", "clip_range", "clip_range_high", "clip_range_vf", "ent_coef", "kl_coef")
-UNSUPPORTED = (
-    "callback", "env_kwargs", "env_wrapper", "frame_stack", "monitor_kwargs", "replay_buffer_class",
-    "replay_buffer_kwargs", "vec_env_wrapper",
-)  # fmt: skip
 EVALUATION_SEED = 10_000_000  # far from the seeds of trainings, so that no episode is one that was trained on
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """A training, apart from the environment and the seed; plain data that can be compared, stored and sent.
-
-    Attributes:
-        algo: short name of the algorithm (``sb3-ext algos``).
-        n_timesteps: environment steps, all environments together.
-        n_envs: parallel environments.
-        normalize: arguments of SB3's ``VecNormalize``; None does without it.
-        hyperparams: arguments of the algorithm's class. "lin_0.001" decays from 0.001 to 0 over the training.
-    """
-
-    algo: str
-    n_timesteps: int
-    n_envs: int = 1
-    normalize: dict[str, Any] | None = None
-    hyperparams: dict[str, Any] = field(default_factory=lambda: {"policy": "MlpPolicy"})
-
-    def arguments(self) -> dict[str, Any]:
-        """The class's arguments, with schedules in place of their strings."""
-        return {key: _schedule(value) if key in SCHEDULES else value for key, value in self.hyperparams.items()}
-
-    def settings(self) -> dict[str, Any]:
-        """Everything that decides the result, the class's defaults included, as plain data."""
-        lineage = [cls for cls in reversed(load(self.algo).__mro__) if "__init__" in vars(cls)]
-        parameters = [parameter for cls in lineage for parameter in inspect.signature(cls).parameters.values()]
-        defaults = {
-            parameter.name: parameter.default
-            for parameter in parameters
-            if isinstance(parameter.default, bool | int | float | str)
-            and parameter.name not in ("seed", "verbose", "device", "_init_setup_model")
-        }
-        own = {"algo": self.algo, "n_timesteps": self.n_timesteps, "n_envs": self.n_envs, "normalize": self.normalize}
-        return {**own, **defaults, **self.hyperparams}
-
-
-def read_recipe(algo: str, env_id: str, file: Path | None = None) -> Recipe:
-    """An entry of a hyperparameter file in RL Zoo's format, read without running any of it.
-
-    Numbers, booleans, lists and names are taken as they stand, ``lin_<number>`` is a linear schedule, ``normalize``
-    and ``policy_kwargs`` may be literals or ``dict(...)`` of literals, in quotes as RL Zoo writes them.
-
-    Args:
-        algo: short name of the algorithm.
-        env_id: the entry.
-        file: the file; by default ours for the algorithm if there is one, else RL Zoo's.
-
-    Raises:
-        ValueError: if there is no such entry, or it holds something else, for example code.
-    """
-    file = file or default_file(algo)
-    entries = yaml.safe_load(file.read_text()) if file.exists() else {}
-    if env_id not in entries:
-        raise ValueError(f"{file} has no entry {env_id!r}; it has {', '.join(entries) or 'none'}")
-    entry = dict(entries[env_id])
-    try:
-        n_timesteps, n_envs = int(entry.pop("n_timesteps")), int(entry.pop("n_envs", 1))
-        normalize = read_normalize(entry.pop("normalize", False))
-        return Recipe(
-            algo, n_timesteps, n_envs, normalize, {key: read_value(key, value) for key, value in entry.items()}
-        )
-    except (KeyError, ValueError) as error:
-        raise ValueError(f"{file}, {env_id}: {error}") from error
-
-
-def default_file(algo: str) -> Path:
-    """Our hyperparameter file of an algorithm if there is one, else RL Zoo's."""
-    ours = Path(__file__).parent / "hyperparams" / f"{algo}.yml"
-    if ours.exists():
-        return ours
-    zoo = find_spec("rl_zoo3")  # found, not imported: that takes seconds
-    if zoo is None or zoo.origin is None:
-        raise ValueError("RL Zoo's hyperparameters need rl_zoo3: pip install rl_zoo3")
-    return Path(zoo.origin).parent / "hyperparams" / f"{algo}.yml"
+TIME_LIMIT = 1_000  # steps of an evaluation episode where the environment has no limit of its own
 
 
 def train(
@@ -128,35 +40,76 @@ def train(
         backend: as in :func:`sb3_ext.vec_env.make_vec_env`; "dummy" is SB3's own function.
         callback: as in SB3's ``learn``.
         device: small networks are fastest on the CPU.
-        make_env: makes the environments; takes the id, ``n_envs``, ``seed`` and ``backend``.
+        make_env: makes the environments; takes the id, ``n_envs``, ``seed``, ``env_kwargs`` and ``backend``.
 
     Returns:
         The model, and its environments for the caller to close.
     """
-    env = make_env(env_id, n_envs=recipe.n_envs, seed=seed, backend=backend)
+    env = make_env(env_id, n_envs=recipe.n_envs, seed=seed, env_kwargs=recipe.env_kwargs, backend=backend)
     try:
         algorithm = load(recipe.algo)
+        arguments = _with_noise(recipe.arguments(), env)
         if recipe.normalize is not None:
             gamma = recipe.hyperparams.get("gamma", inspect.signature(algorithm).parameters["gamma"].default)
-            env = VecNormalize(env, gamma=gamma, **recipe.normalize)
-        model = algorithm(env=env, seed=seed, device=device, **recipe.arguments())
+            env = VecNormalize(env, **{"gamma": gamma, **recipe.normalize})
+        model = algorithm(env=env, seed=seed, device=device, **arguments)
         return model.learn(recipe.n_timesteps, callback=callback), env
     except BaseException:
         env.close()
         raise
 
 
+def _with_noise(arguments: dict[str, Any], env: VecEnv) -> dict[str, Any]:
+    """RL Zoo's ``noise_type`` and ``noise_std``, of a file that says how TD3 and DDPG explore, as the class takes them.
+
+    Raises:
+        ValueError: for a type other than "normal" and "ornstein-uhlenbeck".
+    """
+    kind, std = arguments.pop("noise_type", None), arguments.pop("noise_std", 0.1)
+    if kind is None:
+        return arguments
+    noises: dict[str, type[ActionNoise]] = {
+        "normal": NormalActionNoise, "ornstein-uhlenbeck": OrnsteinUhlenbeckActionNoise
+    }  # fmt: skip
+    if kind not in noises:
+        raise ValueError(f"noise_type must be one of {', '.join(noises)}, got {kind!r}")
+    shape = env.action_space.shape
+    assert shape is not None  # the algorithms with noise refuse other spaces
+    return {**arguments, "action_noise": noises[kind](np.zeros(shape), np.full(shape, std))}  # type: ignore[call-arg]
+
+
 def evaluate(
-    model: BaseAlgorithm, env_id: str, n_episodes: int = 100, seed: int = 0, n_envs: int = 20, backend: str = "auto"
+    model: BaseAlgorithm,
+    env_id: str,
+    n_episodes: int = 100,
+    seed: int = 0,
+    n_envs: int = 20,
+    backend: str = "auto",
+    env_kwargs: dict[str, Any] | None = None,
 ) -> np.ndarray:
     """Returns of greedy episodes, by the raw reward, with the statistics of ``VecNormalize`` as training left them.
 
-    Every environment plays the same number of episodes (or one more), so that short ones are not favoured.
+    Every environment plays the same number of episodes (or one more), so that short ones are not favoured. Where the
+    environment has no time limit, an episode ends after :data:`TIME_LIMIT` steps: a greedy policy may walk for ever.
+
+    Args:
+        model: the policy; MaskablePPO plays with its masks.
+        env_id: registered id.
+        n_episodes: episodes in all.
+        seed: which episodes; the same number, the same episodes.
+        n_envs: at most so many environments at once.
+        backend: as in :func:`sb3_ext.vec_env.make_vec_env`.
+        env_kwargs: arguments of the environment.
 
     Returns:
         [n_episodes]
     """
-    env = make_vec_env(env_id, n_envs=min(n_envs, n_episodes), seed=EVALUATION_SEED + seed, backend=backend)
+    kwargs = dict(env_kwargs or {})
+    if gym.spec(env_id).max_episode_steps is None:
+        kwargs.setdefault("max_episode_steps", TIME_LIMIT)
+    env = make_vec_env(
+        env_id, n_envs=min(n_envs, n_episodes), seed=EVALUATION_SEED + seed, env_kwargs=kwargs, backend=backend
+    )
     trained = model.get_vec_normalize_env()
     if trained is not None:
         env = VecNormalize(
@@ -169,9 +122,10 @@ def evaluate(
             norm_obs_keys=trained.norm_obs_keys,
         )
         sync_envs_normalization(trained, env)
-    returns, _ = evaluate_policy(
-        model, env, n_eval_episodes=n_episodes, deterministic=True, return_episode_rewards=True
-    )
+    play: Any = evaluate_policy
+    if "action_masks" in inspect.signature(model.predict).parameters:
+        from sb3_contrib.common.maskable.evaluation import evaluate_policy as play
+    returns, _ = play(model, env, n_eval_episodes=n_episodes, deterministic=True, return_episode_rewards=True)
     env.close()
     return np.array(returns)
 
@@ -215,56 +169,3 @@ class EpisodeLog(BaseCallback):
             return True
         self.seconds = time.perf_counter() - self._started
         return False
-
-
-def read_normalize(value: Any) -> dict[str, Any] | None:
-    """The arguments of ``VecNormalize``, or None for none."""
-    if isinstance(value, bool):
-        return {} if value else None
-    value = _literal("normalize", value)
-    if not isinstance(value, dict):
-        raise ValueError(f"normalize must be true, false or a dict, got {value!r}")
-    return value
-
-
-def read_value(key: str, value: Any) -> Any:
-    """A checked hyperparameter."""
-    if key in UNSUPPORTED:
-        raise ValueError(f"{key} is not supported here; train with rl_zoo3 itself")
-    if key == "policy_kwargs":
-        return _literal(key, value)
-    if key in SCHEDULES:
-        _schedule(value)  # refuses what is not a schedule
-    elif isinstance(value, str) and not value.isidentifier():
-        raise ValueError(f"{key} must be a number or a name, got {value!r}; code is not run")
-    return tuple(value) if key == "train_freq" and isinstance(value, list) else value
-
-
-def _schedule(value: Any) -> Any:
-    """A number as it is, "lin_<number>" as a linear schedule to 0, "auto" (SAC's entropy) as it is."""
-    if not isinstance(value, str) or value == "auto":
-        return value
-    number = re.fullmatch(r"lin_(\d*\.?\d+(?:e[+-]?\d+)?)", value)
-    if number is None:
-        raise ValueError(f"{value!r} is not a schedule; write a number (!!float 1e-3) or lin_<number> (lin_1e-3)")
-    return LinearSchedule(float(number[1]), 0.0, 1.0)
-
-
-def _literal(key: str, value: Any) -> Any:
-    """A value as YAML gave it, or a string of a Python literal or ``dict(...)`` of literals, which is not run."""
-    if not isinstance(value, str):
-        return value
-    try:
-        return _evaluate_literal(ast.parse(value.strip(), mode="eval").body)
-    except (SyntaxError, TypeError, ValueError) as error:
-        raise ValueError(f"{key} must be a literal or dict(...) of literals, got {value!r}; code is not run") from error
-
-
-def _evaluate_literal(node: ast.expr) -> Any:
-    is_dict_call = isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "dict"
-    if not is_dict_call:
-        return ast.literal_eval(node)
-    assert isinstance(node, ast.Call)
-    if node.args or any(keyword.arg is None for keyword in node.keywords):
-        raise ValueError("dict() takes name=value here")
-    return {str(keyword.arg): _evaluate_literal(keyword.value) for keyword in node.keywords}

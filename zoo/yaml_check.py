@@ -148,6 +148,49 @@ def _check_expression(text: str) -> None:
         raise ValueError(f"{_shown(text)} is not a literal or dict(...) of literals; code is not run")
 
 
+def evaluate_literal(text: str, with_classes: bool = False) -> Any:
+    """The value of a string that RL Zoo would run, without running it.
+
+    Args:
+        text: literals and ``dict(name=...)`` of them.
+        with_classes: whether classes of PyTorch may be among them, as ``nn.ReLU`` or ``th.optim.Adam``.
+
+    Raises:
+        ValueError: If it is anything else.
+
+    Example:
+        >>> evaluate_literal("dict(net_arch=[64, 64])")
+        {'net_arch': [64, 64]}
+    """
+    _check_expression(text)
+    try:
+        return _value_of(ast.parse(text.strip(), mode="eval").body, with_classes)
+    except AttributeError as error:
+        raise ValueError(f"{_shown(text)}: {error}") from error
+
+
+def _value_of(node: ast.AST, with_classes: bool) -> Any:
+    """The value of what ``_is_harmless`` let through."""
+    if isinstance(node, ast.Call):
+        return {word.arg: _value_of(word.value, with_classes) for word in node.keywords}
+    if isinstance(node, ast.Dict):
+        keys = [_value_of(key, with_classes) for key in node.keys if key is not None]
+        return dict(zip(keys, [_value_of(value, with_classes) for value in node.values], strict=True))
+    if isinstance(node, ast.List | ast.Tuple):
+        values = [_value_of(each, with_classes) for each in node.elts]
+        return values if isinstance(node, ast.List) else tuple(values)
+    if isinstance(node, ast.Name | ast.Attribute):
+        name = ast.unparse(node).removeprefix("th.")
+        if not with_classes or not name.startswith(("nn.", "optim.")):
+            raise ValueError(f"{name} is a class, where a literal or dict(...) of literals must stand")
+        import torch
+
+        package, _, member = name.partition(".")
+        return getattr(getattr(torch, package), member)
+    assert isinstance(node, ast.expr)
+    return ast.literal_eval(node)
+
+
 def _is_harmless(node: ast.AST) -> bool:
     """Whether evaluating it can only give data, or a class of ``NAMES``."""
     if isinstance(node, ast.Constant):

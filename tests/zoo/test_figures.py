@@ -12,7 +12,7 @@ import pytest
 
 from sb3_ext.zoo import figures, parallel
 from sb3_ext.zoo.figures import Figure, Job, Result
-from sb3_ext.zoo.training import Recipe
+from sb3_ext.zoo.recipes import Recipe
 
 TINY = Figure("Tiny", "CartPole-v1", Recipe("reinforce", 2000, n_envs=4), 3, "something", figures.mean)
 

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from sb3_ext.zoo import grpo, parallel
 from sb3_ext.zoo.__main__ import main
 from sb3_ext.zoo.figures import Result, read
-from sb3_ext.zoo.training import Recipe
+from sb3_ext.zoo.recipes import Recipe
 
 
 @pytest.fixture

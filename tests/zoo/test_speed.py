@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from sb3_ext.zoo import speed, speed_planning, speed_tabular, speed_worlds
+from sb3_ext.zoo.recipes import Recipe
 from sb3_ext.zoo.speed import SECTIONS, Job
-from sb3_ext.zoo.training import Recipe
 
 
 @pytest.fixture(autouse=True)

@@ -1,10 +1,12 @@
 """The reader of hyperparameter files, the log of episodes, training and evaluation."""
 
 import inspect
+import json
 import time
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from stable_baselines3 import PPO
 from stable_baselines3.common.utils import LinearSchedule
@@ -12,7 +14,9 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
 from sb3_ext import REINFORCE
 from sb3_ext.vec_env import make_vec_env
-from sb3_ext.zoo.training import EpisodeLog, Recipe, default_file, evaluate, read_recipe, train
+from sb3_ext.zoo.hyperparameters import default_file
+from sb3_ext.zoo.recipes import UNSUPPORTED, Recipe, read_recipe
+from sb3_ext.zoo.training import EpisodeLog, evaluate, train
 
 OURS = default_file("reinforce")
 ENTRIES = yaml.safe_load(OURS.read_text())
@@ -20,18 +24,18 @@ ENTRIES = yaml.safe_load(OURS.read_text())
 
 @pytest.fixture
 def hyperparameter_file(tmp_path):
-    """Writes a file with one entry, "Env-v0", from lines of YAML."""
+    """Writes a file with one entry, "CartPole-v1", from lines of YAML."""
 
     def write(*lines):
         file = tmp_path / "algo.yml"
-        file.write_text("Env-v0:\n  n_timesteps: !!float 1e3\n" + "".join(f"  {line}\n" for line in lines))
+        file.write_text("CartPole-v1:\n  n_timesteps: !!float 1e3\n" + "".join(f"  {line}\n" for line in lines))
         return file
 
     return write
 
 
 def read(file):
-    return read_recipe("ppo", "Env-v0", file)
+    return read_recipe("ppo", "CartPole-v1", file)
 
 
 # ---- Reading --------------------------------------------------------------------------------------------------------
@@ -78,7 +82,7 @@ CODE = "__import__('os').system('touch {target}')"
 def test_code_is_refused_and_not_run(hyperparameter_file, tmp_path, key, form):
     target = tmp_path / "ran"
     file = hyperparameter_file(f'{key}: "{form.format(target=target)}"')
-    with pytest.raises(ValueError, match=r"Env-v0.*code is not run|Env-v0.*not a schedule"):
+    with pytest.raises(ValueError, match=r"CartPole-v1.*(code is not run|not a schedule|not the dotted name)"):
         read(file)
     assert not target.exists()
 
@@ -87,12 +91,16 @@ def test_code_is_refused_and_not_run(hyperparameter_file, tmp_path, key, form):
     ("line", "message"),
     [
         ("normalize: 3", "normalize must be"),
+        ("env_kwargs: 3", "env_kwargs must be a mapping"),
         ("learning_rate: 1e-4", r"'1e-4' is not a schedule; write a number \(!!float 1e-3\)"),  # YAML takes it for text
         ("learning_rate: lin_fast", "lin_fast"),
-        ("policy_kwargs: 'dict(activation_fn=nn.ReLU)'", "policy_kwargs must be a literal"),
-        ("policy_kwargs: 'dict(**{})'", "policy_kwargs must be a literal"),
-        ("policy: my.module.Policy", "policy must be"),
-        ("env_wrapper: some.Wrapper", "env_wrapper is not supported here; train with rl_zoo3"),
+        ("policy_kwargs: 'dict(activation_fn=nn.Nothing)'", "no attribute 'Nothing'"),
+        ("policy_kwargs: 'dict(**{})'", "policy_kwargs: .* is not a literal"),
+        ("policy: my.module.Policy", "my.module.Policy is not in"),
+        (
+            "env_wrapper: gymnasium.wrappers.FlattenObservation",
+            "env_wrapper is not supported here",
+        ),
     ],
 )
 def test_what_cannot_be_read_is_named(hyperparameter_file, line, message):
@@ -102,7 +110,42 @@ def test_what_cannot_be_read_is_named(hyperparameter_file, line, message):
 
 def test_a_missing_entry_is_named_beside_those_there_are():
     with pytest.raises(ValueError, match=r"no entry 'Nowhere-v0'; it has CartPole-v1, LunarLander-v3"):
-        read_recipe("reinforce", "Nowhere-v0")
+        read_recipe("reinforce", "Nowhere-v0", OURS)
+
+
+def test_an_environment_that_our_files_do_not_list_gets_the_fallback():
+    recipe = read_recipe("reinforce", "MountainCar-v0")
+    assert recipe == Recipe("reinforce", 100_000, 8, None, {"policy": "MlpPolicy"})
+
+
+def test_arguments_of_the_environment_are_those_of_the_file():
+    assert read_recipe("q_learning", "CliffWalking-v1").env_kwargs == {"max_episode_steps": 500}
+
+
+def test_a_rate_by_visits_is_left_to_the_tables(hyperparameter_file):
+    file = hyperparameter_file("learning_rate: lin_0.5/N^0.8")
+    assert read_recipe("q_learning", "CartPole-v1", file).arguments()["learning_rate"] == "lin_0.5/N^0.8"
+
+
+def test_classes_in_policy_kwargs_are_looked_up_not_run(hyperparameter_file):
+    recipe = read(hyperparameter_file('policy_kwargs: "dict(activation_fn=nn.ReLU, net_arch=dict(pi=[8], vf=[8]))"'))
+    json.dumps(recipe.hyperparams)  # plain data
+    arguments = recipe.arguments()["policy_kwargs"]
+    assert arguments == {"activation_fn": torch.nn.ReLU, "net_arch": {"pi": [8], "vf": [8]}}
+
+
+@pytest.mark.parametrize("algo", ["a2c", "ddpg", "dqn", "ppo", "qrdqn", "sac", "td3", "tqc", "trpo", "ars"])
+def test_every_entry_of_rl_zoos_files_is_read_or_refused_by_name(algo):
+    entries = yaml.safe_load(default_file(algo).read_text())
+    read = 0
+    for env_id in entries:
+        if entries[env_id].keys() & set(UNSUPPORTED):
+            with pytest.raises(ValueError, match="is not supported here"):
+                read_recipe(algo, env_id, default_file(algo))
+        else:
+            read_recipe(algo, env_id, default_file(algo)).arguments()
+            read += 1
+    assert read > 0
 
 
 def test_ours_has_an_entry_for_each_task():

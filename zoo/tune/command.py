@@ -185,9 +185,10 @@ def read_task(options: argparse.Namespace) -> "Task":
     import gymnasium as gym
 
     import sb3_ext.envs  # noqa: F401  (registers ids)
+    from sb3_ext.zoo.recipes import read_recipe
     from sb3_ext.zoo.search_spaces import SEARCH_SPACES
-    from sb3_ext.zoo.tune.base import base_recipe
     from sb3_ext.zoo.tune.objective import Task
+    from sb3_ext.zoo.tune.study import Recorder
 
     for package in options.gym_packages:
         try:
@@ -211,9 +212,10 @@ def read_task(options: argparse.Namespace) -> "Task":
     if options.sampler == "cmaes":
         _need("cmaes")
     n_evaluations = options.n_evaluations or (1 if options.objective == "final" else 10)
-    recipe, env_kwargs = base_recipe(options.algo, options.env, options.n_timesteps, options.conf_file)
+    searched = SEARCH_SPACES[options.algo](Recorder())
+    recipe = read_recipe(options.algo, options.env, options.conf_file, options.n_timesteps, leave_out=searched)
     return Task(
-        recipe, options.env, env_kwargs, options.objective, threshold,
+        recipe, options.env, options.objective, threshold,
         options.n_seeds, n_evaluations, options.eval_episodes, options.seed,
     )  # fmt: skip
 

@@ -2,27 +2,22 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-import gymnasium as gym
 import numpy as np
 import optuna
 import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.evaluation import evaluate_policy
-from stable_baselines3.common.noise import NormalActionNoise, OrnsteinUhlenbeckActionNoise
-from stable_baselines3.common.vec_env import VecNormalize, sync_envs_normalization
 
-from sb3_ext.vec_env import make_vec_env
+from sb3_ext.zoo.recipes import Recipe
 from sb3_ext.zoo.search_spaces import SEARCH_SPACES
-from sb3_ext.zoo.training import EVALUATION_SEED, Recipe, train
+from sb3_ext.zoo.training import evaluate, train
 
 OBJECTIVES = ("final", "best", "auc", "steps-to-threshold")
-TIME_LIMIT = 1_000  # steps of an evaluation episode where the environment has no limit of its own
 
 # Three kinds of episodes that never meet: a trial's trainings begin at --seed, fresh trainings a million further on,
 # evaluations ten millions further on. Trainings are SPACING apart, because environment i gets the seed + i.
@@ -40,7 +35,6 @@ class Task:
     recipe: Recipe
     """what is not searched"""
     env_id: str
-    env_kwargs: dict[str, Any] = field(default_factory=dict)
     objective: str = "final"
     threshold: float | None = None
     """mean return of an evaluation that counts as solved, for "steps-to-threshold" """
@@ -127,10 +121,9 @@ def measure(task: Task, recipe: Recipe, seed: int, evaluation: int, save_to: Pat
         NonFinite: if a number in the training or in the result is NaN or infinite.
         Exception: whatever else the training raises.
     """
-    callback = Evaluations(task, partial(evaluate, task=task, evaluation=evaluation))
-    make_env = partial(make_vec_env, env_kwargs=task.env_kwargs)
+    callback = Evaluations(task, partial(mean_return, task=task, evaluation=evaluation))
     try:
-        model, env = train(with_noise(recipe, task), task.env_id, seed, callback=callback, make_env=make_env)
+        model, env = train(recipe, task.env_id, seed, callback=callback)
     except Exception as error:
         if is_non_finite(error, getattr(callback, "model", None)):
             raise NonFinite(
@@ -138,7 +131,7 @@ def measure(task: Task, recipe: Recipe, seed: int, evaluation: int, save_to: Pat
             ) from error
         raise
     try:
-        means = [*callback.means, evaluate(model, task, evaluation)]
+        means = [*callback.means, mean_return(model, task, evaluation)]
         if not np.isfinite(means).all() or not all_finite(model):
             raise NonFinite(f"training seed {seed}: the policy or its return is not finite")
         if save_to is not None:
@@ -146,27 +139,6 @@ def measure(task: Task, recipe: Recipe, seed: int, evaluation: int, save_to: Pat
     finally:
         env.close()
     return Outcome(value_of(task, means), means[-1], means)
-
-
-def with_noise(recipe: Recipe, task: Task) -> Recipe:
-    """RL Zoo's ``noise_type`` and ``noise_std``, of a file that says how TD3 and DDPG explore, as the class takes them.
-
-    Raises:
-        ValueError: for a type other than "normal" and "ornstein-uhlenbeck".
-    """
-    hyperparams = dict(recipe.hyperparams)
-    kind, std = hyperparams.pop("noise_type", None), hyperparams.pop("noise_std", 0.1)
-    if kind is None:
-        return recipe
-    noises = {"normal": NormalActionNoise, "ornstein-uhlenbeck": OrnsteinUhlenbeckActionNoise}
-    if kind not in noises:
-        raise ValueError(f"noise_type must be one of {', '.join(noises)}, got {kind!r}")
-    env = gym.make(task.env_id, **task.env_kwargs)
-    shape = env.action_space.shape
-    env.close()
-    assert shape is not None  # the algorithms with noise refuse other spaces
-    noise = noises[kind](np.zeros(shape), np.full(shape, std))
-    return replace(recipe, hyperparams={**hyperparams, "action_noise": noise})
 
 
 def value_of(task: Task, means: list[float]) -> float:
@@ -226,32 +198,10 @@ class Evaluations(BaseCallback):
             self.means.append(self._evaluate(self.model))
 
 
-def evaluate(model: BaseAlgorithm, task: Task, evaluation: int) -> float:
-    """Mean return of greedy episodes by the raw reward, with the statistics of ``VecNormalize`` as they are.
-
-    Every environment plays the same number of episodes, or one more, so that short ones are not favoured. Where the
-    environment has no time limit, an episode ends after :data:`TIME_LIMIT` steps: a greedy policy may walk for ever.
-    """
-    limited = gym.spec(task.env_id).max_episode_steps is not None or "max_episode_steps" in task.env_kwargs
-    env = make_vec_env(
-        task.env_id,
-        n_envs=min(20, task.eval_episodes),
-        seed=EVALUATION_SEED + evaluation,
-        env_kwargs=task.env_kwargs if limited else {**task.env_kwargs, "max_episode_steps": TIME_LIMIT},
-    )
-    trained = model.get_vec_normalize_env()
-    if trained is not None:
-        env = VecNormalize(
-            env, training=False, norm_obs=trained.norm_obs, norm_reward=False, clip_obs=trained.clip_obs,
-            epsilon=trained.epsilon, norm_obs_keys=trained.norm_obs_keys,
-        )  # fmt: skip
-        sync_envs_normalization(trained, env)
-    play: Any = evaluate_policy
-    if task.recipe.algo == "ppo_mask":
-        from sb3_contrib.common.maskable.evaluation import evaluate_policy as play
-    mean, _ = play(model, env, n_eval_episodes=task.eval_episodes, deterministic=True)
-    env.close()
-    return float(mean)
+def mean_return(model: BaseAlgorithm, task: Task, evaluation: int) -> float:
+    """Of one evaluation."""
+    env_kwargs = task.recipe.env_kwargs
+    return float(np.mean(evaluate(model, task.env_id, task.eval_episodes, evaluation, env_kwargs=env_kwargs)))
 
 
 def save(model: BaseAlgorithm, folder: Path) -> None:

@@ -15,7 +15,6 @@ import optuna
 import yaml
 from optuna.trial import TrialState
 
-from sb3_ext.zoo.training import Recipe
 from sb3_ext.zoo.tune import slots
 from sb3_ext.zoo.tune.objective import Task, measure_fresh
 from sb3_ext.zoo.tune.retrain import Candidate
@@ -31,27 +30,9 @@ def write(path: Path, text: str) -> Path:
     return new.replace(path)
 
 
-def recipe_entry(recipe: Recipe, env_kwargs: dict[str, Any] | None = None) -> dict[str, Any]:
-    """A recipe as an entry of a hyperparameter file, as RL Zoo and ``read_recipe`` take it.
-
-    Example:
-        >>> recipe_entry(Recipe("ppo", 1000, 8, None, {"policy": "MlpPolicy", "policy_kwargs": {"net_arch": [64]}}))
-        {'n_timesteps': 1000, 'n_envs': 8, 'policy': 'MlpPolicy', 'policy_kwargs': "{'net_arch': [64]}"}
-    """
-    entry: dict[str, Any] = {"n_timesteps": recipe.n_timesteps, "n_envs": recipe.n_envs}
-    if env_kwargs:
-        entry["env_kwargs"] = env_kwargs
-    if recipe.normalize is not None:
-        entry["normalize"] = repr(recipe.normalize) if recipe.normalize else True
-    for key, value in recipe.hyperparams.items():
-        value = list(value) if isinstance(value, tuple) else value
-        entry[key] = repr(value) if isinstance(value, dict) else value
-    return entry
-
-
 def write_best(file: Path, task: Task, best: Candidate) -> Path:
     """Write best.yml."""
-    text = yaml.safe_dump({task.env_id: recipe_entry(best.recipe, task.env_kwargs)}, sort_keys=False)
+    text = yaml.safe_dump({task.env_id: best.recipe.entry()}, sort_keys=False)
     head = f"# {task.recipe.algo}, trial {best.number} of sb3-ext tune; summary.md says how good it is.\n"
     return write(file, head + text)
 

@@ -63,7 +63,7 @@ def holds(env_id: str, arguments: list[str], output: Path, n_workers: int) -> bo
 def again(found: dict[str, Any], n_workers: int) -> float:
     """The mean value of fresh trainings of a study's winner, on the seeds after those that ranked it."""
     from sb3_ext.zoo.parallel import run_parallel
-    from sb3_ext.zoo.training import Recipe
+    from sb3_ext.zoo.recipes import Recipe
     from sb3_ext.zoo.tune.objective import Task
 
     best = found["candidates"][0]

@@ -15,8 +15,8 @@ import optuna
 from optuna.trial import FixedTrial, FrozenTrial, TrialState
 from scipy.stats import t as student_t
 
+from sb3_ext.zoo.recipes import Recipe
 from sb3_ext.zoo.search_spaces import SEARCH_SPACES
-from sb3_ext.zoo.training import Recipe
 from sb3_ext.zoo.tune import slots
 from sb3_ext.zoo.tune.crew import Crew
 from sb3_ext.zoo.tune.objective import Task

@@ -14,7 +14,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from sb3_ext.zoo.training import Recipe
+from sb3_ext.zoo.recipes import Recipe
 from sb3_ext.zoo.tune.objective import Task
 
 

@@ -8,7 +8,8 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from sb3_ext.zoo.training import EVALUATION_SEED, Recipe, train
+from sb3_ext.zoo.recipes import Recipe
+from sb3_ext.zoo.training import EVALUATION_SEED, TIME_LIMIT, train
 from sb3_ext.zoo.tune import command, objective
 from sb3_ext.zoo.tune.objective import FRESH, SPACING, NonFinite, Outcome, Task, measure, run_trial
 from sb3_ext.zoo.tune.study import make_pruner
@@ -108,7 +109,12 @@ def test_trainings_fresh_trainings_and_evaluations_share_no_seed():
 @pytest.mark.parametrize("name", ["best", "auc", "steps-to-threshold"])
 def test_it_is_evaluated_at_equal_intervals(monkeypatch, algo, name):
     steps = []
-    monkeypatch.setattr(objective, "evaluate", lambda model, *_, **__: steps.append(model.num_timesteps) or len(steps))
+
+    def evaluated(model, *_, **__):
+        steps.append(model.num_timesteps)
+        return [len(steps)]
+
+    monkeypatch.setattr(objective, "evaluate", evaluated)
     policy = "TabularPolicy" if algo == "q_learning" else "MlpPolicy"
     recipe = Recipe(algo, 1000, hyperparams={"policy": policy})
     task = Task(recipe, "FrozenLake-v1", objective=name, threshold=2.0, n_evaluations=4)
@@ -123,7 +129,7 @@ def test_it_is_evaluated_at_equal_intervals(monkeypatch, algo, name):
 def test_evaluating_does_not_disturb_the_training():
     recipe = Recipe("q_learning", 5_000, hyperparams={"policy": "TabularPolicy"})
     task = Task(recipe, "FrozenLake-v1", objective="auc", n_evaluations=5)
-    callback = objective.Evaluations(task, lambda model: objective.evaluate(model, task, 0))
+    callback = objective.Evaluations(task, lambda model: objective.mean_return(model, task, 0))
     tables = []
     for callbacks in (None, callback):
         model, env = train(recipe, "FrozenLake-v1", 0, callback=callbacks)
@@ -145,16 +151,17 @@ def test_a_greedy_policy_that_walks_for_ever_is_cut_off():
     model, env = train(recipe, task.env_id, 0)
     model.policy.q_table[:, 0] = 1.0  # up, for ever
     env.close()
-    assert objective.evaluate(model, task, 0) == -objective.TIME_LIMIT
+    assert objective.mean_return(model, task, 0) == -TIME_LIMIT
 
 
 def test_a_time_limit_of_the_hyperparameter_file_holds():
-    recipe = Recipe("q_learning", 1, hyperparams={"policy": "TabularPolicy", "initial_value": 0.0})
-    task = Task(recipe, "CliffWalking-v1", {"max_episode_steps": 30}, eval_episodes=1)
+    hyperparams = {"policy": "TabularPolicy", "initial_value": 0.0}
+    recipe = Recipe("q_learning", 1, hyperparams=hyperparams, env_kwargs={"max_episode_steps": 30})
+    task = Task(recipe, "CliffWalking-v1", eval_episodes=1)
     model, env = train(recipe, task.env_id, 0)
     model.policy.q_table[:, 0] = 1.0
     env.close()
-    assert objective.evaluate(model, task, 0) == -30
+    assert objective.mean_return(model, task, 0) == -30
 
 
 # ---- NaN and infinity -----------------------------------------------------------------------------------------------

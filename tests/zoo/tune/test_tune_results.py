@@ -13,10 +13,9 @@ from sqlalchemy.exc import OperationalError
 
 from sb3_ext.algos import TABLE
 from sb3_ext.zoo.hyperparameters import check_arguments
+from sb3_ext.zoo.recipes import Recipe, read_recipe
 from sb3_ext.zoo.search_spaces import SEARCH_SPACES
-from sb3_ext.zoo.training import Recipe, read_recipe
 from sb3_ext.zoo.tune import command, reproduce, storage
-from sb3_ext.zoo.tune.base import base_recipe
 from sb3_ext.zoo.tune.objective import OBJECTIVES, Task, measure, measure_fresh
 from sb3_ext.zoo.tune.report import _finite, summary, write_best
 from sb3_ext.zoo.tune.retrain import Candidate, best_trials, interval
@@ -91,6 +90,10 @@ def environment_for(algo):
     return "Pendulum-v1" if TABLE[algo].actions == "Box" else "CartPole-v1"
 
 
+def base_recipe(algo, env_id, n_timesteps=None, file=None):
+    return read_recipe(algo, env_id, file, n_timesteps, leave_out=SEARCH_SPACES[algo](Recorder()))
+
+
 def draws(algo, n):
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1))
     return [SEARCH_SPACES[algo](study.ask()) for _ in range(n)]
@@ -103,8 +106,7 @@ def test_every_algorithm_has_a_search_space():
 @pytest.mark.parametrize("algo", TABLE)
 def test_best_yml_is_read_as_what_it_was_written_from(algo, tmp_path):
     env_id = environment_for(algo)
-    base, env_kwargs = base_recipe(algo, env_id, 1000)
-    task = Task(base, env_id, env_kwargs)
+    task = Task(base_recipe(algo, env_id, 1000), env_id)
     for hyperparams in draws(algo, 20):
         recipe = task.with_hyperparams(hyperparams)
         check_arguments(algo, recipe.hyperparams)  # as sb3-ext train does
@@ -142,9 +144,9 @@ SMALL = {"n_steps": 16, "batch_size": 16, "n_epochs": 1, "train_freq": 8, "gradi
 @pytest.mark.parametrize("algo", [algo for algo in TABLE if algo != "ppo_mask"])  # which needs masks
 def test_every_algorithm_trains_by_what_its_space_draws(algo):
     env_id = environment_for(algo)
-    recipe, env_kwargs = base_recipe(algo, env_id, 64)
+    recipe = base_recipe(algo, env_id, 64)
     recipe = replace(recipe, n_envs=16 if algo == "grpo" else min(recipe.n_envs, 2))
-    task = Task(recipe, env_id, env_kwargs, eval_episodes=1)
+    task = Task(recipe, env_id, eval_episodes=1)
     hyperparams = draws(algo, 1)[0]
     small = {key: SMALL.get(key, value) for key, value in hyperparams.items()}
     assert math.isfinite(measure(task, task.with_hyperparams(small), 0, 0).value)
@@ -155,9 +157,9 @@ def test_what_is_not_searched_comes_from_the_file(tmp_path):
     file.write_text(
         "CartPole-v1:\n  n_timesteps: 1000\n  n_envs: 4\n  policy: MlpPolicy\n  vf_coef: 0.3\n  gamma: 0.5\n"
     )
-    recipe, _ = base_recipe("ppo", "CartPole-v1", None, file)
+    recipe = base_recipe("ppo", "CartPole-v1", None, file)
     assert recipe == Recipe("ppo", 1000, 4, None, {"policy": "MlpPolicy", "vf_coef": 0.3})  # gamma is searched
-    assert base_recipe("ppo", "CartPole-v1", 77, file)[0].n_timesteps == 77
+    assert base_recipe("ppo", "CartPole-v1", 77, file).n_timesteps == 77
     with pytest.raises(ValueError, match="has no entry 'Acrobot-v1'; it has CartPole-v1"):
         base_recipe("ppo", "Acrobot-v1", None, file)
     file.write_text("CartPole-v1:\n  n_timesteps: 1000\n  frame_stack: 4\n")
@@ -166,8 +168,8 @@ def test_what_is_not_searched_comes_from_the_file(tmp_path):
 
 
 def test_an_environment_without_an_entry_gets_a_policy_that_fits():
-    assert base_recipe("q_learning", "Taxi-v4", 10)[0].hyperparams["policy"] == "TabularPolicy"
-    assert base_recipe("ppo", "sb3_ext/FourRooms-v0", 10)[0].hyperparams["policy"] == "MlpPolicy"
+    assert base_recipe("q_learning", "Taxi-v4", 10).hyperparams["policy"] == "TabularPolicy"
+    assert base_recipe("ppo", "sb3_ext/FourRooms-v0", 10).hyperparams["policy"] == "MlpPolicy"
 
 
 # ---- Studies --------------------------------------------------------------------------------------------------------
