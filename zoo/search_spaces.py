@@ -38,11 +38,18 @@ def power_of_two(trial: Any, name: str, low: int, high: int) -> int:
 
 
 def table(trial: Any) -> Hyperparams:
-    """What all tabular algorithms share."""
+    """What all tabular algorithms share; a step size may also fall with the visits N of the pair."""
+    rate: float | str = round(trial.suggest_float("learning_rate", 0.005, 1.0, log=True), 4)
+    falling = trial.suggest_categorical("schedule", ["constant", "linear"]) == "linear"
+    power = trial.suggest_categorical("visit_power", [0.0, 0.5, 0.8, 1.0])
+    if falling or power:
+        rate = ("lin_" if falling else "") + str(rate) + (f"/N^{power}" if power else "")
+    epsilon = round(trial.suggest_float("exploration", 0.01, 1.0, log=True), 4)
+    fades = trial.suggest_categorical("exploration_schedule", ["constant", "linear"]) == "linear"
     return {
-        "learning_rate": learning_rate(trial, 0.005, 1.0),
+        "learning_rate": rate,
         "gamma": discount(trial),
-        "exploration": trial.suggest_float("exploration", 0.01, 1.0, log=True),
+        "exploration": f"lin_{epsilon}" if fades else epsilon,
         "initial_value": trial.suggest_categorical("initial_value", [0.0, 1.0]),
     }
 

@@ -51,7 +51,7 @@ from sb3_ext.tabular.callback_schedule import (
 from sb3_ext.tabular.engine import adapted, calls_at_once, interruption_waits, make_ready, play, step_functions
 from sb3_ext.tabular.files import check_model_file, read_table, write_table
 from sb3_ext.tabular.own_functions import act_by
-from sb3_ext.tabular.parameters import read_learning_rate
+from sb3_ext.tabular.parameters import read_exploration, read_learning_rate
 from sb3_ext.tabular.policy import TabularPolicy
 from sb3_ext.tabular.worlds import ExactWorld, find_world
 
@@ -70,9 +70,10 @@ class TabularAlgorithm(BaseAlgorithm):
             compiled, another callable needs the step engine), or written: "lin_0.5" (from 0.5 to 0 over the training),
             "1/N" (an average over all visits of the pair), "lin_1/N^0.5" (both, with another power).
         gamma: Discount, from 0 to 1; 1 for tasks whose episodes end.
-        exploration: An ``EpsilonGreedy``, ``Boltzmann`` or ``UCB``, or a number: a constant epsilon. Or an object of
-            your own (``sb3_ext.common.slots.ActionProbabilities``), which needs the step engine and an algorithm that
-            does not learn about its own exploration: Q-learning, Double Q-learning, Dyna-Q.
+        exploration: An ``EpsilonGreedy``, ``Boltzmann`` or ``UCB``, or a number: a constant epsilon; "lin_0.5" is one
+            that falls from 0.5 to 0 over the training. Or an object of your own
+            (``sb3_ext.common.slots.ActionProbabilities``), which needs the step engine and an algorithm that does not
+            learn about its own exploration: Q-learning, Double Q-learning, Dyna-Q.
         initial_value: Q(s, a) before anything is learned. The default is optimistic where a success is worth 1 and
             every step costs: what was not tried yet looks good (section 2.6). With gamma near 1 and no cost of a step
             it looks good for too long: take 0 then, as the book does.
@@ -106,7 +107,7 @@ class TabularAlgorithm(BaseAlgorithm):
         env: GymEnv | str | None,
         learning_rate: float | Schedule | str = "lin_1/N^0.5",
         gamma: float = 0.99,
-        exploration: Exploration | ActionProbabilities | float = EpsilonGreedy(0.5, 0.02),  # noqa: B008  (frozen)
+        exploration: Exploration | ActionProbabilities | float | str = EpsilonGreedy(0.5, 0.02),  # noqa: B008  (frozen)
         initial_value: float = 1.0,
         engine: Engine = "auto",
         stats_window_size: int = 100,
@@ -183,15 +184,7 @@ class TabularAlgorithm(BaseAlgorithm):
             raise ValueError(f"engine must be 'auto', 'step' or 'compiled', got {self.engine!r}")
 
     def _make_settings(self) -> Settings:
-        if isinstance(self.exploration, type):
-            raise ValueError(f"exploration must be an object, got the class {self.exploration.__name__}")
-        if not hasattr(self.exploration, "probabilities") and not isinstance(self.exploration, (int, float, np.number)):
-            raise ValueError(
-                "exploration must be EpsilonGreedy, Boltzmann, UCB, a number or an object with a method "
-                f"`probabilities` (sb3_ext.common.slots.ActionProbabilities), got {self.exploration!r}"
-            )
-        if not hasattr(self.exploration, "probabilities"):
-            self.exploration = EpsilonGreedy(self.exploration)
+        self.exploration = read_exploration(self.exploration)
         self._check_parameters()
         schedule, power = read_learning_rate(self.learning_rate)
         settings = Settings(

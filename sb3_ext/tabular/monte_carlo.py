@@ -42,7 +42,7 @@ class MonteCarloControl(TabularAlgorithm):
         env: GymEnv | str | None,
         learning_rate: float | Schedule | str = "1/N^0.6",
         gamma: float = 0.99,
-        exploration: Exploration | float = EpsilonGreedy(0.5, 0.01, fraction=0.5),  # noqa: B008  (it is frozen)
+        exploration: Exploration | float | str = EpsilonGreedy(0.5, 0.01, fraction=0.5),  # noqa: B008  (it is frozen)
         *args: Any,
         visits: Literal["first", "every"] = "first",
         **kwargs: Any,

@@ -7,6 +7,10 @@ import numpy as np
 from stable_baselines3.common.type_aliases import Schedule
 from stable_baselines3.common.utils import ConstantSchedule, FloatSchedule, LinearSchedule
 
+from sb3_ext.common.exploration import EpsilonGreedy, Exploration
+from sb3_ext.common.slots import ActionProbabilities
+
+_WRITTEN_EXPLORATION = re.compile(r"lin_(\d*\.?\d+(?:e-?\d+)?)")
 _WRITTEN_RATE = re.compile(r"(lin_)?(\d*\.?\d+)(/N(?:\^(\d*\.?\d+))?)?")
 
 
@@ -49,6 +53,31 @@ def read_learning_rate(value: float | Schedule | str) -> tuple[tuple[float, floa
     if not (0 <= schedule[0] <= 1 and 0 <= schedule[1] <= 1 and schedule[2] > 0):
         raise ValueError(f"learning_rate must lie in [0, 1], got {value}")
     return schedule, power
+
+
+def read_exploration(value: Any) -> Exploration | ActionProbabilities:
+    """What ``exploration`` says: a number is a constant epsilon, "lin_0.5" one that falls from 0.5 to 0 over training.
+
+    Raises:
+        ValueError: If it says nothing.
+
+    Example:
+        >>> read_exploration(0.1), read_exploration("lin_0.5")
+        (EpsilonGreedy(start=0.1, end=None, fraction=1.0), EpsilonGreedy(start=0.5, end=0.0, fraction=1.0))
+    """
+    if isinstance(value, type):
+        raise ValueError(f"exploration must be an object, got the class {value.__name__}")
+    if hasattr(value, "probabilities"):
+        return value
+    written = _WRITTEN_EXPLORATION.fullmatch(value) if isinstance(value, str) else None
+    if written is not None:
+        return EpsilonGreedy(float(written[1]), 0.0)
+    if isinstance(value, int | float | np.number):
+        return EpsilonGreedy(float(value))
+    raise ValueError(
+        'exploration must be EpsilonGreedy, Boltzmann, UCB, a number, like "lin_0.5", or an object with a method '
+        f"`probabilities` (sb3_ext.common.slots.ActionProbabilities), got {value!r}"
+    )
 
 
 def trace_settings(lambda_: float, traces: str) -> dict[str, Any]:

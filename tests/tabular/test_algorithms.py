@@ -278,6 +278,18 @@ def test_exploration_stands_where_training_stands():
     assert chances().max() == 1.0
 
 
+def test_exploration_may_be_written():
+    written = build(SARSA, world("lake"), exploration="lin_0.5").learn(1000)
+    assert written.exploration == EpsilonGreedy(0.5, 0.0)
+    assert knowledge(written) == knowledge(build(SARSA, world("lake"), exploration=EpsilonGreedy(0.5, 0.0)).learn(1000))
+
+
+@pytest.mark.parametrize("text", ["0.5", "lin_", "lin_-1", "lin_x", "1/N", ""])
+def test_exploration_that_says_nothing(text):
+    with pytest.raises(ValueError, match="exploration must be"):
+        build(QLearning, world("lake"), exploration=text)
+
+
 def test_double_q_learning_acts_by_the_mean():
     model = build(DoubleQLearning, world("lake"))
     tables = model.policy.arrays()["q_tables"]

@@ -61,9 +61,12 @@ def test_the_best_are_complete_different_and_in_order():
     study = optuna.create_study(direction="maximize")
     space = {name: optuna.distributions.FloatDistribution(0.0, 1.0) for name in ("exploration", "lambda_")}
     space["learning_rate"] = optuna.distributions.FloatDistribution(0.005, 1.0, log=True)
-    for name, choices in (("schedule", ["constant"]), ("gamma", [0.9]), ("initial_value", [0.0])):
-        space[name] = optuna.distributions.CategoricalDistribution(choices)
-    fixed = {"exploration": 0.1, "learning_rate": 0.5, "schedule": "constant", "gamma": 0.9, "initial_value": 0.0}
+    chosen = {
+        "schedule": "constant", "visit_power": 0.0, "exploration_schedule": "linear", "gamma": 0.9, "initial_value": 0.0
+    }  # fmt: skip
+    for name, choice in chosen.items():
+        space[name] = optuna.distributions.CategoricalDistribution([choice])
+    fixed = {"exploration": 0.1, "learning_rate": 0.5, **chosen}
     for slot, (value, lambda_) in enumerate([(1.0, 0.1), (3.0, 0.2), (3.0, 0.2), (2.0, 0.3), (9.0, 0.4)]):
         state = TrialState.PRUNED if value == 9.0 else TrialState.COMPLETE
         study.add_trial(
