@@ -1,6 +1,7 @@
 """Checks of command-line values, for argparse's ``type``: a bad value ends the command with status 2 and the reason."""
 
 import argparse
+import difflib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -15,6 +16,26 @@ def one_of(names: Iterable[str]) -> Callable[[str], str]:
         return text
 
     return check
+
+
+def nearest_of(what: str, names: Iterable[str]) -> Callable[[str], str]:
+    """One of many names; for another, the nearest are suggested."""
+    known = tuple(names)
+
+    def check(text: str) -> str:
+        if text not in known:
+            raise argparse.ArgumentTypeError(unknown(what, text, known))
+        return text
+
+    return check
+
+
+def unknown(what: str, text: str, names: Iterable[str]) -> str:
+    """That there is no such thing, and which one may be meant."""
+    lower = {name.lower(): name for name in names}
+    near = [lower[each] for each in difflib.get_close_matches(text.lower(), lower, n=3)]
+    hint = f"did you mean {' or '.join(near)}?" if near else f"choose from {', '.join(lower.values())}"
+    return f"there is no {what} {text!r}; {hint}"
 
 
 def positive(text: str) -> int:

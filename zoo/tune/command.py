@@ -1,7 +1,6 @@
 """``sb3-ext tune``: search hyperparameters on one machine or several, re-train the best, write best.yml."""
 
 import argparse
-import difflib
 import math
 import os
 import shlex
@@ -9,9 +8,9 @@ import signal
 import sys
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from sb3_ext.zoo.options import folder, not_negative, one_of, positive
+from sb3_ext.zoo.options import folder, nearest_of, not_negative, one_of, positive, unknown
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -49,7 +48,7 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = options.add_argument
-    add("--algo", type=_nearest_of(tuple(TABLE)), required=True, help="short name, see sb3-ext algos")
+    add("--algo", type=nearest_of("algorithm", tuple(TABLE)), required=True, help="short name, see sb3-ext algos")
     add("--env", required=True, help="registered id of the environment")
     add("-n", "--n-timesteps", type=positive, help="steps of a training (default: the hyperparameter file's)")
     add("--n-trials", type=positive, default=100, help="trials, on all machines together (default: 100)")
@@ -91,23 +90,6 @@ def _seconds(text: str) -> float:
     if not 0.05 <= number < 86_400:
         raise argparse.ArgumentTypeError(f"must be at least 0.05, got {text}")
     return number
-
-
-def _nearest_of(names: tuple[str, ...]) -> Any:
-    def check(text: str) -> str:
-        if text not in names:
-            raise argparse.ArgumentTypeError(unknown("algorithm", text, names))
-        return text
-
-    return check
-
-
-def unknown(what: str, text: str, names: tuple[str, ...]) -> str:
-    """That there is no such thing, and which one may be meant."""
-    lower = {name.lower(): name for name in names}
-    near = [lower[each] for each in difflib.get_close_matches(text.lower(), lower, n=3)]
-    hint = f"did you mean {' or '.join(near)}?" if near else f"choose from {', '.join(names)}"
-    return f"there is no {what} {text!r}; {hint}"
 
 
 def main(arguments: list[str]) -> int:
