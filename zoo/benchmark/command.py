@@ -174,8 +174,8 @@ def complete(jobs: "list[Job]", n_processes: int, failures: "list[Failure]") -> 
                     failures.append(Failure(batch[0], "its process was killed; out of memory?"))
                     continue
                 left = [job for job in batch if not is_done(job) and job not in [failure.job for failure in failures]]
-                alone = [job for job in left if job.begun.exists()]
-                jobs = [job for job in left if job not in alone]
+                jobs = [job for job in left if not job.begun.exists()]
+                alone += [job for job in left if job.begun.exists()]
     except KeyboardInterrupt:
         return False
     return True
