@@ -127,6 +127,12 @@ def read_recipe(
     return Recipe(algo, n_timesteps, n_envs, normalize, hyperparams, env_kwargs)
 
 
+def has_entry(algo: str, env_id: str) -> bool:
+    """Whether the hyperparameter file of an algorithm lists an environment."""
+    file = default_file(algo)
+    return file.exists() and env_id.rpartition(":")[2] in read_entries(file)
+
+
 def _normalize(value: Any) -> dict[str, Any] | None:
     """The arguments of ``VecNormalize``, or None for none."""
     if isinstance(value, bool):

@@ -117,35 +117,35 @@ def plan(options: argparse.Namespace) -> "list[Job]":
         if env_id not in gym.registry and ":" not in env_id:
             raise ValueError(f"argument --envs: {unknown('environment', env_id, tuple(gym.registry))}")
     jobs = []
-    for algo, env_id, n_seeds in pairs(options):
-        recipe = read_recipe(algo, env_id, options.conf_file, options.n_timesteps)
+    for algo, env_id, n_seeds, n_timesteps in pairs(options):
+        recipe = read_recipe(algo, env_id, options.conf_file, n_timesteps)
         check_arguments(algo, recipe.hyperparams)
         jobs += [Job(recipe, env_id, seed, options.eval_episodes, options.output) for seed in range(n_seeds)]
     return sorted(jobs, key=lambda job: job.seed)
 
 
-def pairs(options: argparse.Namespace) -> Iterator[tuple[str, str, int]]:
-    """Algorithm, environment and number of seeds of each pair that is asked for.
+def pairs(options: argparse.Namespace) -> "Iterator[tuple[str, str, int, int | None]]":
+    """Algorithm, environment, number of seeds and steps (None: the file's) of each pair that is asked for.
 
     Raises:
         ValueError: if --algos or --envs are missing, or leave nothing of the suite.
     """
     from sb3_ext.zoo.benchmark.suite import SUITE
+    from sb3_ext.zoo.recipes import has_entry
 
     if not options.suite:
         if not options.algos or not options.envs:
             raise ValueError("say --algos and --envs, or --suite for the table of the README")
-        yield from ((algo, env_id, options.seeds or 5) for algo in options.algos for env_id in options.envs)
+        every = [(algo, env_id) for algo in options.algos for env_id in options.envs]
+        yield from ((*pair, options.seeds or 5, options.n_timesteps) for pair in every)
         return
-    found = [
-        (algo, row.env_id, options.seeds or n_seeds)
-        for row in SUITE
-        for algo, n_seeds in row.n_seeds.items()
-        if (not options.algos or algo in options.algos) and (not options.envs or row.env_id in options.envs)
-    ]
-    if not found:
+    rows = [row for row in SUITE if not options.envs or row.env_id in options.envs]
+    chosen = [(row, algo) for row in rows for algo in row.n_seeds if not options.algos or algo in options.algos]
+    if not chosen:
         raise ValueError("--algos and --envs leave nothing of the suite")
-    yield from found
+    for row, algo in chosen:
+        fallback = None if has_entry(algo, row.env_id) else row.n_timesteps
+        yield algo, row.env_id, options.seeds or row.n_seeds[algo], options.n_timesteps or fallback
 
 
 def complete(jobs: "list[Job]", n_processes: int, failures: "list[Failure]") -> bool:
