@@ -1,6 +1,7 @@
 """Environments and wrappers, imported as ``sb3_ext.envs``.
 
     grid/        GridWorld: maps, exact model, layouts, drawing, the vectorised form
+    multi/       small PettingZoo environments: carry together, tag, matrix games; their exact solutions
     textbook/    the other worlds of Sutton & Barto
     wrappers/    shaping, exploration bonuses, curricula, observations, teaching
 
@@ -23,6 +24,11 @@ if TYPE_CHECKING:
     from sb3_ext.envs.grid.map import GridMap, random_map
     from sb3_ext.envs.grid.world import GridWorld
     from sb3_ext.envs.grid.world_vec import GridWorldVecEnv
+    from sb3_ext.envs.multi.carry import Carry
+    from sb3_ext.envs.multi.equilibria import mixed_equilibrium, pure_equilibria, zero_sum_equilibrium
+    from sb3_ext.envs.multi.matrix_game import MatrixGame
+    from sb3_ext.envs.multi.shapley import fix_policy, markov_game_values
+    from sb3_ext.envs.multi.tag import Tag
     from sb3_ext.envs.tabular_env import TabularEnv
     from sb3_ext.envs.textbook.baird import Baird
     from sb3_ext.envs.textbook.bandits import Bandit, play_testbed
@@ -67,6 +73,11 @@ _NAMES_OF = {
     "grid.map": ["GridMap", "random_map"],
     "grid.world": ["GridWorld"],
     "grid.world_vec": ["GridWorldVecEnv"],
+    "multi.carry": ["Carry"],
+    "multi.equilibria": ["mixed_equilibrium", "pure_equilibria", "zero_sum_equilibrium"],
+    "multi.matrix_game": ["MatrixGame"],
+    "multi.shapley": ["fix_policy", "markov_game_values"],
+    "multi.tag": ["Tag"],
     "tabular_env": ["TabularEnv"],
     "textbook.baird": ["Baird"],
     "textbook.bandits": ["Bandit", "play_testbed"],
@@ -103,6 +114,7 @@ __all__ = [
     "Bandit",
     "Blackjack",
     "CarRental",
+    "Carry",
     "CountBonus",
     "Curriculum",
     "DelayedReward",
@@ -115,6 +127,7 @@ __all__ = [
     "GridMap",
     "GridWorld",
     "GridWorldVecEnv",
+    "MatrixGame",
     "MaximizationBias",
     "Narrate",
     "OneHot",
@@ -132,18 +145,24 @@ __all__ = [
     "SparseReward",
     "StepPenalty",
     "TabularEnv",
+    "Tag",
     "animate_learning",
     "check_gamma",
     "compare_optimal_actions",
     "distance_mdp",
+    "fix_policy",
+    "markov_game_values",
+    "mixed_equilibrium",
     "muddy_mdp",
     "play_testbed",
     "progress_mdp",
+    "pure_equilibria",
     "random_map",
     "record_episode",
     "render_policy",
     "reward_hacking_figure",
     "shaped_mdp",
+    "zero_sum_equilibrium",
 ]
 
 

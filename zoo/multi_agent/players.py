@@ -9,6 +9,8 @@ from itertools import product
 
 import numpy as np
 
+from sb3_ext.multi_agent.opponents import Opponent
+
 
 def _lines(rows: int, columns: int, length: int) -> np.ndarray:
     """All straight lines of the board, [n_lines, length], cells numbered row by row.
@@ -85,10 +87,47 @@ def tic_tac_toe_best_moves(own: frozenset[int], other: frozenset[int]) -> list[i
     return [cell for cell, value in zip(free, values, strict=True) if value == max(values)]
 
 
+def tic_tac_toe_losses(player: Opponent, first: bool, perfect: bool = True) -> list[list[int]]:
+    """Every game that a player without randomness loses, as the cells in the order of play.
+
+    Args:
+        player: It is asked once for each position it comes to.
+        first: Whether it begins.
+        perfect: Whether the other side plays only the best moves, each of them, or any legal move.
+
+    >>> never_blocks = lambda observation, mask, agent, generator: int(np.flatnonzero(mask)[-1])
+    >>> [0, 8, 1, 7, 2] in tic_tac_toe_losses(never_blocks, first=False, perfect=False)
+    True
+    """
+    generator = np.random.default_rng(0)
+    losses: list[list[int]] = []
+
+    def play(moves: list[int]) -> None:
+        own, other = (frozenset(moves[start::2]) for start in ((0, 1) if first else (1, 0)))
+        if _tic_tac_toe_won(other):
+            losses.append(moves)
+        elif len(moves) < 9 and not _tic_tac_toe_won(own):
+            free = set(range(9)) - own - other
+            if len(moves) % 2 == (0 if first else 1):
+                board = np.array([[cell in own, cell in other] for cell in range(9)], np.int8).reshape(3, 3, 2)
+                legal = np.array([cell in free for cell in range(9)])
+                play([*moves, int(player(board, legal, "player_1" if first else "player_2", generator))])
+            else:
+                for cell in tic_tac_toe_best_moves(other, own) if perfect else sorted(free):
+                    play([*moves, cell])
+
+    play([])
+    return losses
+
+
+def _tic_tac_toe_won(cells: frozenset[int]) -> bool:
+    return any(cells.issuperset(line) for line in _TIC_TAC_TOE.tolist())
+
+
 @cache
 def _tic_tac_toe_value(own: frozenset[int], other: frozenset[int]) -> int:
     """Outcome for the side to move, after the other side's move: 1, 0 or -1."""
-    if any(other.issuperset(line) for line in _TIC_TAC_TOE.tolist()):
+    if _tic_tac_toe_won(other):
         return -1
     free = set(range(9)) - own - other
     return max((-_tic_tac_toe_value(other, own | {cell}) for cell in free), default=0)
