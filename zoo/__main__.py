@@ -1,5 +1,6 @@
 """``sb3-ext COMMAND`` = ``python -m sb3_ext.zoo COMMAND``. Each command is a module with a ``main(arguments)``."""
 
+import difflib
 import sys
 from importlib import import_module
 from io import TextIOWrapper
@@ -44,7 +45,9 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stdout.reconfigure(errors="replace")  # a terminal without ± shows ?
     command, *rest = arguments
     if command not in COMMANDS:
-        print(f"sb3-ext: there is no command {command!r}\n\n{usage()}", file=sys.stderr)
+        close = difflib.get_close_matches(command, COMMANDS, n=1)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        print(f"sb3-ext: there is no command {command!r}{hint}\n\n{usage()}", file=sys.stderr)
         return 2
     try:
         return import_module(f"sb3_ext.zoo.{command.replace('-', '_')}").main(rest)

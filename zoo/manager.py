@@ -29,7 +29,10 @@ from sb3_ext.zoo.hyperparameters import (
     is_written,
     schedule,
 )
-from sb3_ext.zoo.yaml_check import read_entries
+from sb3_ext.zoo.yaml_check import WHOLE_NUMBERS, check_value, read_entries
+
+WRONG_ARGUMENTS = (ArithmeticError, AssertionError, AttributeError, ImportError, LookupError, RuntimeError, TypeError)
+"""What classes raise for an argument that they cannot use, beside ValueError."""
 
 LONGEST_EVALUATION = 1000  # steps of an episode, where the environment has no time limit
 
@@ -53,8 +56,9 @@ class Manager(ExperimentManager):
         """
         try:
             return super().setup_experiment()
-        except TypeError as error:
-            raise ValueError(f"{self.algo} on {self.env_name.gym_id}: {error}") from error
+        except WRONG_ARGUMENTS as error:
+            reason = (str(error) or "nothing said").splitlines()[0]
+            raise ValueError(f"{self.algo} on {self.env_name.gym_id}: {type(error).__name__}: {reason}") from error
 
     def read_hyperparameters(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Ours from our files; a file of hyperparameters is checked, and a missing entry is no error.
@@ -65,7 +69,7 @@ class Manager(ExperimentManager):
         """
         env_id = self.env_name.gym_id
         file = Path(self.given_file or default_file(self.algo))
-        if file.suffix in (".yml", ".yaml"):
+        if str(file).endswith((".yml", ".yaml")):  # as RL Zoo decides: the file may be called just ".yml"
             trusted = getattr(self.args, "gym_packages", ())
             known = read_entries(file, trusted) if self.given_file or file.exists() else {}
             if env_id not in known and not (self._is_atari and "atari" in known):
@@ -74,7 +78,12 @@ class Manager(ExperimentManager):
             print(f"{file} is Python: it runs as your own code")
         self.config = str(file)
         hyperparams, saved = super().read_hyperparameters()
-        check_arguments(self.algo, hyperparams)
+        try:
+            check_arguments(self.algo, hyperparams)
+            for name in WHOLE_NUMBERS & hyperparams.keys():
+                check_value(name, hyperparams[name])
+        except ValueError as error:
+            raise ValueError(f"{file}, {env_id}: {error}") from error
         missing = [name for name in ("n_timesteps", "policy") if name not in hyperparams]
         if missing:
             raise ValueError(f"{file}, {env_id}: {missing[0]} is missing")
@@ -155,6 +164,17 @@ class Manager(ExperimentManager):
 
         return make
 
+    def objective(self, trial: Any) -> float:
+        """MaskablePPO is evaluated with its masks in RL Zoo's own search, too."""
+        original = exp_manager.TrialEvalCallback
+        if self.algo == "ppo_mask":
+            masked = type("MaskedTrialEvalCallback", (original, MaskableEvalCallback), {})
+            exp_manager.TrialEvalCallback = masked  # type: ignore[misc, assignment]
+        try:
+            return super().objective(trial)
+        finally:
+            exp_manager.TrialEvalCallback = original  # type: ignore[misc]
+
     def learn(self, model: BaseAlgorithm) -> None:
         """RL Zoo keeps silent about Ctrl-C; here it is noted, for :meth:`save_trained_model`."""
         noting = NotingInterruption(model)
@@ -162,8 +182,17 @@ class Manager(ExperimentManager):
         self.interrupted = noting.interrupted
 
     def save_trained_model(self, model: BaseAlgorithm) -> None:
-        """After Ctrl-C it says what is kept and how to go on, and ends the program with status 130."""
-        super().save_trained_model(model)
+        """After Ctrl-C it says what is kept and how to go on, and ends the program with status 130.
+
+        Raises:
+            ValueError: If the model cannot be written; half of one is not left behind.
+        """
+        try:
+            super().save_trained_model(model)
+        except OSError as error:
+            file = Path(self.save_path) / f"{self.env_name}.zip"
+            file.unlink(missing_ok=True)
+            raise ValueError(f"cannot write {file}: {error.strerror}; the trained model is lost") from error
         if self.interrupted:
             saved = f"{self.save_path}/{self.env_name}.zip"
             left = max(self.n_timesteps - model.num_timesteps, 1)

@@ -2,10 +2,10 @@
 
 import multiprocessing
 import signal
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from typing import Any, TypeVar
 
 import torch
@@ -72,7 +72,7 @@ def run_parallel(
     pool = ProcessPoolExecutor(min(n_processes, len(jobs)), context, _start_worker, (steps,))
     try:
         with tqdm(total=n_timesteps, unit=unit, unit_scale=True, smoothing=0.02) as progress:
-            with _deaf_to_ctrl_c():  # which the processes that start here inherit
+            with ctrl_c_held():
                 waiting = {pool.submit(function, job) for job in jobs}
             while waiting:
                 finished, waiting = wait(waiting, timeout=0.5, return_when=FIRST_COMPLETED)
@@ -87,16 +87,14 @@ def run_parallel(
 
 
 @contextmanager
-def _deaf_to_ctrl_c() -> Iterator[None]:
-    """Ignore Ctrl-C; only the main thread can, and only there it is heard."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+def ctrl_c_held() -> Iterator[None]:
+    """Hold Ctrl-C back for a moment; processes that are started meanwhile never hear it."""
+    resource_tracker.ensure_running()  # which would let it through when it starts
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _start_worker(steps: Any) -> None:

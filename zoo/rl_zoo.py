@@ -150,7 +150,7 @@ def nearest(kind: str, text: str, known: Iterable[str]) -> str:
     names = list(known)
     if text in names:
         return text
-    close = difflib.get_close_matches(text, names, n=1, cutoff=0.4)
+    close = difflib.get_close_matches(text.lower(), names, n=1, cutoff=0.4)
     advice = f"did you mean {close[0]}?" if close else f"choose from {', '.join(names)}"
     raise argparse.ArgumentTypeError(f"there is no {kind} {text!r}; {advice}")
 

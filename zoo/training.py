@@ -59,6 +59,28 @@ def train(
         raise
 
 
+def check_fit(recipe: Recipe, env_id: str) -> None:
+    """Make the environments and the model once, without training.
+
+    Raises:
+        ValueError: if the class does not take a hyperparameter, or the algorithm not this environment; it says why.
+    """
+    from sb3_ext.zoo.hyperparameters import check_arguments
+
+    check_arguments(recipe.algo, recipe.hyperparams)
+    try:
+        env = make_vec_env(env_id, n_envs=recipe.n_envs, env_kwargs=recipe.env_kwargs)
+        try:
+            if recipe.algo == "ppo_mask" and not env.has_attr("action_masks"):
+                raise ValueError("the environment has no method `action_masks`")
+            load(recipe.algo)(env=env, device="cpu", **_with_noise(recipe.arguments(), env))
+        finally:
+            env.close()
+    except Exception as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise ValueError(f"{recipe.algo} on {env_id}: {reason}") from error
+
+
 def _with_noise(arguments: dict[str, Any], env: VecEnv) -> dict[str, Any]:
     """RL Zoo's ``noise_type`` and ``noise_std``, of a file that says how TD3 and DDPG explore, as the class takes them.
 

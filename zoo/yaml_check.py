@@ -16,7 +16,7 @@ import yaml
 
 EVALUATED = ("monitor_kwargs", "normalize", "policy_kwargs", "replay_buffer_class", "replay_buffer_kwargs")
 SCHEDULES = ("clip_range", "clip_range_vf", "delta_std", "learning_rate")
-WHOLE_NUMBERS = ("frame_stack", "n_envs", "n_timesteps")
+WHOLE_NUMBERS = frozenset({"frame_stack", "n_envs", "n_timesteps"})
 
 NAMES = re.compile(r"HerReplayBuffer|RMSpropTFLike|(nn|th\.nn|th\.optim)\.[A-Z]\w*")
 """What may stand in a string for ``eval`` beside literals: classes that RL Zoo knows by these names."""
@@ -72,11 +72,14 @@ def read_entries(file: Path, trusted: Iterable[str] = ()) -> dict[str, dict[str,
     if not isinstance(entries, dict):
         raise ValueError(f"{file}: must map environment ids to hyperparameters, got {_shown(entries)}")
     for name, entry in entries.items():
-        if not isinstance(entry, dict):
-            raise ValueError(f"{file}, line {lines.get((name, None), 1)}: {name} must hold hyperparameters")
+        if not isinstance(name, str) or not isinstance(entry, dict) or not all(isinstance(key, str) for key in entry):
+            line = lines.get((str(name), None), 1)
+            raise ValueError(f"{file}, line {line}: {name} must hold hyperparameters by name")
         for key, value in entry.items():
             try:
                 check_value(key, value, trusted)
+            except RecursionError:
+                raise ValueError(f"{file}, {name}, {key}: refers to itself") from None
             except ValueError as error:
                 line = lines.get((name, key), lines.get((name, None), 1))
                 raise ValueError(f"{file}, line {line}, {name}, {key}: {error}") from error
@@ -212,10 +215,18 @@ def _lines(text: str) -> dict[tuple[str, str | None], int]:
     root = yaml.compose(text, Loader=yaml.SafeLoader)
     lines: dict[tuple[str, str | None], int] = {}
     for name, entry in root.value if isinstance(root, yaml.MappingNode) else ():
-        lines[name.value, None] = name.start_mark.line + 1
+        _note(lines, (name.value, None), name)
         for key, _ in entry.value if isinstance(entry, yaml.MappingNode) else ():
-            lines[name.value, key.value] = key.start_mark.line + 1
+            _note(lines, (name.value, key.value), key)
     return lines
+
+
+def _note(lines: dict[tuple[str, str | None], int], place: tuple[str, str | None], node: yaml.Node) -> None:
+    """Enters a place; YAML would let the second of two win without a word."""
+    line = node.start_mark.line + 1
+    if place in lines and place[1] != "<<":
+        raise ValueError(f"line {line}: {place[1] or place[0]} stands twice, first in line {lines[place]}")
+    lines[place] = line
 
 
 def _shown(value: Any) -> str:

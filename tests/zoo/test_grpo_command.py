@@ -172,7 +172,7 @@ def test_processes_start_deaf_to_ctrl_c(monkeypatch):
             pass
 
         def submit(self, function, job):
-            heard.append(signal.getsignal(signal.SIGINT))
+            heard.append(signal.pthread_sigmask(signal.SIG_BLOCK, ()))
             done = Future()
             done.set_result(function(job))
             return done
@@ -181,7 +181,19 @@ def test_processes_start_deaf_to_ctrl_c(monkeypatch):
             pass
 
     monkeypatch.setattr(parallel, "ProcessPoolExecutor", Pool)
-    before = signal.getsignal(signal.SIGINT)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
     assert sorted(parallel.run_parallel(abs, [-1, 2], 2, 0)) == [1, 2]
-    assert heard == [signal.SIG_IGN] * 2
-    assert signal.getsignal(signal.SIGINT) is before
+    assert [signal.SIGINT in mask for mask in heard] == [True, True]
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before
+
+
+def test_ctrl_c_that_is_held_back_comes_later(monkeypatch):
+    came = []
+    before = signal.signal(signal.SIGINT, lambda *_: came.append("here"))
+    try:
+        with parallel.ctrl_c_held():
+            signal.raise_signal(signal.SIGINT)
+            came.append("still in there")
+        assert came == ["still in there", "here"]
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -151,7 +151,8 @@ def _keep_traceback(output: Path, traceback: str) -> str:
 def _without_password(arguments: list[str]) -> list[str]:
     import re
 
-    return [re.sub(r"(://[^:/@]+:)[^@]+@", r"\1***@", argument) for argument in arguments]
+    in_front = [re.sub(r"(://[^:/]+:)\S+@", r"\1***@", argument) for argument in arguments]
+    return [re.sub(r"(password=)[^&\s]+", r"\1***", argument) for argument in in_front]
 
 
 # ---- What is asked --------------------------------------------------------------------------------------------------
@@ -169,6 +170,7 @@ def read_task(options: argparse.Namespace) -> "Task":
     import sb3_ext.envs  # noqa: F401  (registers ids)
     from sb3_ext.zoo.recipes import read_recipe
     from sb3_ext.zoo.search_spaces import SEARCH_SPACES
+    from sb3_ext.zoo.training import check_fit
     from sb3_ext.zoo.tune.objective import Task
     from sb3_ext.zoo.tune.study import Recorder
 
@@ -187,6 +189,8 @@ def read_task(options: argparse.Namespace) -> "Task":
         threshold = spec.reward_threshold if threshold is None else threshold
         if threshold is None:
             raise ValueError(f"{options.env} has no reward_threshold; say --threshold")
+        if not math.isfinite(threshold):
+            raise ValueError(f"--threshold must be a number, got {threshold}")
     elif threshold is not None:
         raise ValueError("--threshold belongs to --objective steps-to-threshold")
     if options.pruner == "wilcoxon" and options.n_seeds < 5:
@@ -196,6 +200,7 @@ def read_task(options: argparse.Namespace) -> "Task":
     n_evaluations = options.n_evaluations or (1 if options.objective == "final" else 10)
     searched = SEARCH_SPACES[options.algo](Recorder())
     recipe = read_recipe(options.algo, options.env, options.conf_file, options.n_timesteps, leave_out=searched)
+    check_fit(recipe, options.env)
     return Task(
         recipe, options.env, options.objective, threshold,
         options.n_seeds, n_evaluations, options.eval_episodes, options.seed,
@@ -243,11 +248,15 @@ def run(options: argparse.Namespace, task: "Task", url: str) -> int:
         return 1
     report.write_best(options.output / "best.yml", task, ranked[0])
     found = report.summary(study, names, task, ranked)
-    report.write_summary(options.output, found, options.command)
+    report.write_summary(options.output, found, options.command, _packages(options.gym_packages))
     report.write_model(options.output, task, ranked[0])
     report.draw(options.output, study)
     show(Console(), options, ranked)
     return 0
+
+
+def _packages(names: list[str]) -> list[str]:
+    return ["--gym-packages", *names] if names else []
 
 
 def show(console: "Console", options: argparse.Namespace, ranked: "list[Candidate]") -> None:
@@ -264,5 +273,6 @@ def show(console: "Console", options: argparse.Namespace, ranked: "list[Candidat
     console.print(table)
     for what, file in (("best", "best.yml"), ("model", "best_model.zip"), ("summary", "summary.md")):
         console.print(f"{what:<8} {options.output / file}", highlight=False, soft_wrap=True)
-    how = f"sb3-ext train --algo {options.algo} --env {options.env} --conf-file {options.output / 'best.yml'}"
+    how = shlex.join(["sb3-ext", "train", "--algo", options.algo, "--env", options.env, "--conf-file",
+                      str(options.output / "best.yml"), *_packages(options.gym_packages)])  # fmt: skip
     console.print(f"train by it: {how}", highlight=False, soft_wrap=True)

@@ -15,6 +15,7 @@ import optuna
 from optuna.trial import TrialState
 from tqdm import tqdm
 
+from sb3_ext.zoo.parallel import ctrl_c_held
 from sb3_ext.zoo.tune import slots, worker
 from sb3_ext.zoo.tune.storage import hurried, storage_errors
 from sb3_ext.zoo.tune.worker import Work
@@ -46,7 +47,7 @@ class Member:
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
         self.process = context.Process(target=worker.main, args=(theirs, self.name), daemon=True)
-        with _one_thread(), _ctrl_c_ignored():
+        with _one_thread(), ctrl_c_held():
             self.process.start()
         theirs.close()
 
@@ -217,7 +218,7 @@ def _one_thread() -> Iterator[None]:
 
 @contextmanager
 def _ctrl_c_ignored() -> Iterator[None]:
-    """Keep Ctrl-C from what must not be interrupted, and from processes that are started meanwhile."""
+    """Keep Ctrl-C from what must not be interrupted."""
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         yield

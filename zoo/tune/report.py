@@ -134,12 +134,13 @@ def summary(study: optuna.Study, names: Sequence[str], task: Task, ranked: list[
     }
 
 
-def markdown(found: dict[str, Any], command: str) -> str:
+def markdown(found: dict[str, Any], command: str, packages: Sequence[str] = ()) -> str:
     """The summary for people.
 
     Args:
         found: from :func:`summary`.
         command: that made it.
+        packages: what else the command that trains by it must say.
     """
     task, best, trials = found["task"], found["candidates"][0], found["trials"]
     n_seeds = len(best["values"])
@@ -176,7 +177,8 @@ def markdown(found: dict[str, Any], command: str) -> str:
             "",
             "Train by it:",
             "",
-            f"    sb3-ext train --algo {task['recipe']['algo']} --env {task['env_id']} --conf-file best.yml",
+            f"    sb3-ext train --algo {task['recipe']['algo']} --env {task['env_id']} --conf-file best.yml"
+            + "".join(f" {word}" for word in packages),
             "",
             ", ".join(f"{package} {number}" for package, number in found["versions"].items()),
             "",
@@ -188,10 +190,10 @@ def _range(ends: Sequence[float]) -> str:
     return "unknown" if math.isinf(ends[0]) else f"{ends[0]:.6g} to {ends[1]:.6g}"
 
 
-def write_summary(folder: Path, found: dict[str, Any], command: str) -> None:
+def write_summary(folder: Path, found: dict[str, Any], command: str, packages: Sequence[str] = ()) -> None:
     """Write summary.json and summary.md."""
     write(folder / "summary.json", json.dumps(_finite(found), indent=2) + "\n")
-    write(folder / "summary.md", markdown(found, command))
+    write(folder / "summary.md", markdown(found, command, packages))
 
 
 def _finite(value: Any) -> Any:

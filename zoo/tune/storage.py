@@ -190,6 +190,9 @@ def explain(error: BaseException, url: str) -> str:
 def hidden(url: str) -> str:
     """A storage's URL without its password."""
     try:
-        return url if url.startswith("grpc://") else sqlalchemy.make_url(url).render_as_string()
+        if url.startswith("grpc://"):
+            return url
+        parsed = sqlalchemy.make_url(url)
+        return parsed.update_query_dict({key: "***" for key in parsed.query if "pass" in key}).render_as_string()
     except exc.ArgumentError:
         return repr(url)

@@ -189,6 +189,13 @@ MISTAKES = {
     "train -conf torn.yml": "torn.yml, line 2: not valid YAML here",
     "train -conf other.yml": "other.yml has no entry 'CartPole-v1'; it has Acrobot-v1",
     "train -conf poor.yml": "poor.yml, CartPole-v1: policy is missing",
+    "train -conf unknown.yml": "unknown.yml, CartPole-v1: PPO does not take 'gama'",
+    "train -conf twice.yml": "twice.yml: not valid YAML: line 3: policy stands twice",
+    "train -conf nested.yml": "ppo on CartPole-v1: ",
+    "train -params n_envs:0": "must be a whole number, at least 1, got 0",
+    "train -params n_envs:-1": "must be a whole number, at least 1, got -1",
+    "train --device foo": "ppo on CartPole-v1: RuntimeError: ",
+    "train --algo REINFORCE": "did you mean reinforce?",
     "train -i none.zip": "-i none.zip: there is no such model",
     "train -f torn.yml": "torn.yml",
     "train --gym-packages nowhere": "No module named 'nowhere'",
@@ -205,6 +212,10 @@ def test_a_users_mistake_is_one_line_without_a_traceback(sb3_ext, tmp_path):
     )
     (tmp_path / "torn.yml").write_text("CartPole-v1: {\n")
     (tmp_path / "other.yml").write_text("Acrobot-v1: {n_timesteps: 100, policy: MlpPolicy}\n")
+    settings = "n_timesteps: 100, policy: MlpPolicy"
+    (tmp_path / "unknown.yml").write_text(f"CartPole-v1: {{{settings}, gama: 0.9}}\n")
+    (tmp_path / "twice.yml").write_text("CartPole-v1:\n  policy: MlpPolicy\n  policy: CnnPolicy\n")
+    (tmp_path / "nested.yml").write_text(f"CartPole-v1: {{{settings}, gamma: {{a: 1}}}}\n")
     (tmp_path / "poor.yml").write_text("CartPole-v1: {n_timesteps: 100}\n")
     *results, in_full, help_ = sb3_ext(*MISTAKES, "train -params gama:0.9 --verbose 2", "train --help")
     for (line, expected), (status, shown) in zip(MISTAKES.items(), results, strict=True):
@@ -258,3 +269,52 @@ def test_ctrl_c_saves_and_what_it_prints_goes_on(tmp_path, popen):
     shown = subprocess.run(going_on, cwd=tmp_path, check=True, capture_output=True, text=True).stdout
     assert "Loading pretrained agent" in shown
     assert model_of(tmp_path, "reinforce", "CartPole-v1", run=2).is_file()
+
+
+def test_a_file_whose_name_is_only_an_ending_is_checked_as_well(child, tmp_path):
+    """RL Zoo looks how the name ends, pathlib sees no suffix in ".yml"."""
+    (tmp_path / ".yml").write_text(
+        """CartPole-v1: {n_timesteps: 64, policy: MlpPolicy, normalize: "__import__('os').system('touch ran')"}\n"""
+    )
+    shown = child("""
+import sys
+from sb3_ext.zoo import register
+register()
+from rl_zoo3.train import train
+sys.argv = ["train", "--algo", "ppo", "--env", "CartPole-v1", "-n", "64", "-conf", "./.yml"]
+try:
+    train()
+except ValueError as error:
+    print("refused:", error)
+""")
+    assert "code is not run" in shown
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_model_that_cannot_be_written_is_named_and_leaves_no_half(child, tmp_path):
+    shown = child("""
+import io
+from pathlib import Path
+from stable_baselines3 import PPO
+from sb3_ext.zoo.__main__ import main
+
+def full(self, path, *_, **__):
+    Path(path).write_bytes(b"half")
+    raise OSError(28, "No space left on device")
+
+PPO.save = full
+print(main("train --algo ppo --env CartPole-v1 -n 64 -params n_steps:8 batch_size:8 --eval-freq -1 -f logs".split()))
+""")
+    assert shown.strip().endswith("2")
+    assert not list(tmp_path.glob("logs/ppo/*/CartPole-v1.zip"))
+
+
+@pytest.mark.slow
+def test_rl_zoos_own_search_masks_the_evaluations_of_ppo_mask(sb3_ext, tmp_path):
+    pytest.importorskip("pandas")
+    (tmp_path / "strict.py").write_text(STRICT)
+    [(status, shown)] = sb3_ext(
+        "train --algo ppo_mask --env Strict-v0 --gym-packages strict -n 300 -optimize --n-trials 2 --n-evaluations 1"
+    )
+    assert status == 0, shown
+    assert "a masked action was taken" not in shown

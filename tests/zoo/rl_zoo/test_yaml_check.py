@@ -22,9 +22,7 @@ def file(tmp_path):
 
     def write(*lines):
         path = tmp_path / "algo.yml"
-        path.write_text(
-            "# for a test\nEnv-v0:\n  n_timesteps: !!float 1e3\n" + "".join(f"  {line}\n" for line in lines)
-        )
+        path.write_text("# for a test\nEnv-v0:\n  verbosity: 0\n" + "".join(f"  {line}\n" for line in lines))
         return path
 
     return write
@@ -179,3 +177,31 @@ def test_merged_entries_are_checked_too(tmp_path):
     path.write_text("x: &x\n  gamma: 0.9\nA-v0:\n  <<: {normalize: 'exit()'}\n")
     with pytest.raises(ValueError, match="line 3, A-v0, normalize"):
         read_entries(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("A-v0:\n  gamma: 0.9\n  gamma: 0.5\n", "line 3: gamma stands twice, first in line 2"),
+        ("A-v0: {gamma: 0.9}\nB-v0: {}\nA-v0: {}\n", "line 3: A-v0 stands twice, first in line 1"),
+        ("3: {gamma: 0.9}\n", "line 1: 3 must hold hyperparameters by name"),
+        ("A-v0: {3: 0.9}\n", "line 1: A-v0 must hold hyperparameters by name"),
+    ],
+)
+def test_keys_that_stand_twice_or_are_no_names(tmp_path, text, message):
+    (tmp_path / "algo.yml").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        read_entries(tmp_path / "algo.yml")
+
+
+def test_what_refers_to_itself_ends_with_a_reason(tmp_path):
+    (tmp_path / "algo.yml").write_text("A-v0:\n  policy_kwargs: &a\n    b: *a\n  normalize: &c [*c]\n")
+    try:
+        read_entries(tmp_path / "algo.yml")
+    except ValueError as error:
+        assert "algo.yml" in str(error)  # noqa: PT017  (either way is fine, a RecursionError is not)
+
+
+def test_merged_entries_may_say_a_key_again(tmp_path):
+    (tmp_path / "algo.yml").write_text("A-v0: &a {gamma: 0.9}\nB-v0:\n  <<: *a\n  gamma: 0.5\n")
+    assert read_entries(tmp_path / "algo.yml")["B-v0"] == {"gamma": 0.5}

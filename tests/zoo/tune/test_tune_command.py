@@ -12,7 +12,7 @@ from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 
 from sb3_ext import QLearning
-from sb3_ext.zoo.tune import command, report
+from sb3_ext.zoo.tune import command, report, storage
 
 NAME = "q_learning-SlowChain-v0"
 
@@ -115,6 +115,10 @@ FROZEN_LAKE = ["--algo", "q_learning", "--env", "FrozenLake-v1"]
         (["--algo", "q_learning", "--env", "CliffWalking-v1", "--objective", "steps-to-threshold"], "say --threshold"),
         ([*FROZEN_LAKE, "--conf-file", "nowhere.yml"], "cannot read nowhere.yml"),
         ([*FROZEN_LAKE, "--gym-packages", "no_such_module"], "no_such_module"),
+        ([*FROZEN_LAKE, "--objective", "steps-to-threshold", "--threshold", "nan"], "must be a number, got nan"),
+        (["--algo", "ddpg", "--env", "CartPole-v1"], "ddpg on CartPole-v1: "),
+        (["--algo", "q_learning", "--env", "CartPole-v1"], "wrap the env in sb3_ext.envs.DiscretizeObservation"),
+        (["--algo", "ppo_mask", "--env", "CartPole-v1"], "has no method `action_masks`"),
         ([*FROZEN_LAKE, "--heartbeat", "0"], "must be at least 0.05"),
         ([*FROZEN_LAKE, "--output", "/proc/here"], "cannot write to /proc/here"),
     ],
@@ -124,6 +128,23 @@ def test_bad_arguments_end_with_status_2_and_the_reason(capsys, arguments, messa
         command.main(arguments)
     assert stop.value.code == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_hyperparameter_that_the_class_does_not_take_is_named_before_anything_starts(tmp_path, capsys):
+    (tmp_path / "mine.yml").write_text("CartPole-v1: {n_timesteps: 100, policy: MlpPolicy, gama: 0.9}\n")
+    with pytest.raises(SystemExit) as stop:
+        command.main(["--algo", "ppo", "--env", "CartPole-v1", "--conf-file", str(tmp_path / "mine.yml")])
+    assert stop.value.code == 2
+    assert "PPO does not take 'gama'; it takes batch_size" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "url", ["postgresql://u:ge@heim@h/db", "postgresql://h/db?user=u&password=geheim", "mysql://u:geheim@h/db"]
+)
+def test_no_password_is_shown_or_written(url):
+    assert "heim" not in " ".join(command._without_password(["--storage", url, f"--storage={url}"]))
+    if "@heim" not in url:
+        assert "geheim" not in storage.hidden(url)
 
 
 @pytest.mark.parametrize(
