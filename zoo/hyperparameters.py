@@ -98,12 +98,17 @@ def check_arguments(algo: str, hyperparams: dict[str, Any]) -> None:
             raise ValueError(f"{name} is not a hyperparameter here; use {BY_OPTION[name]}")
         if name not in taken and name not in OF_RL_ZOO:
             raise ValueError(f"{cls.__name__} does not take {name!r}; it takes {', '.join(sorted(taken))}")
-        if isinstance(value, str) and isinstance(taken.get(name), int | float) and not _may_fall(cls, name, value):
+        is_number = isinstance(taken.get(name), int | float)
+        if is_number and _is_no_number(value) and name != "train_freq" and not _may_fall(cls, name, value):
             wanted = "true or false" if isinstance(taken[name], bool) else "a number"
             raise ValueError(f"{name} must be {wanted}, got {value!r}")
 
 
-def _may_fall(cls: type[BaseAlgorithm], name: str, value: str) -> bool:
+def _is_no_number(value: Any) -> bool:
+    return isinstance(value, str | list | dict)
+
+
+def _may_fall(cls: type[BaseAlgorithm], name: str, value: Any) -> bool:
     """Whether a schedule may stand there: SB3 takes none for its entropy coefficients."""
     ours = cls.__module__.startswith("sb3_ext.")
     return name in SCHEDULES and is_written(value) and (ours or name != "ent_coef")

