@@ -191,7 +191,7 @@ MISTAKES = {
     "train -conf poor.yml": "poor.yml, CartPole-v1: policy is missing",
     "train -conf unknown.yml": "unknown.yml, CartPole-v1: PPO does not take 'gama'",
     "train -conf twice.yml": "twice.yml: not valid YAML: line 3: policy stands twice",
-    "train -conf nested.yml": "ppo on CartPole-v1: ",
+    "train -conf nested.yml": "nested.yml, CartPole-v1: gamma must be a number",
     "train -params n_envs:0": "must be a whole number, at least 1, got 0",
     "train -params n_envs:-1": "must be a whole number, at least 1, got -1",
     "train --device foo": "ppo on CartPole-v1: RuntimeError: ",
