@@ -230,7 +230,7 @@ def measure(job: Job) -> Result:
     from sb3_ext.vec_env import make_vec_env
     from sb3_ext.zoo import shaping
     from sb3_ext.zoo.parallel import StepCounter
-    from sb3_ext.zoo.training import EpisodeLog, evaluate, train
+    from sb3_ext.zoo.training import SPACING, EpisodeLog, evaluate, train
 
     figure, log, started = job.figure, EpisodeLog(job.figure.target), time.perf_counter()
     make_env = make_vec_env
@@ -246,7 +246,7 @@ def measure(job: Job) -> Result:
         value = float(log.timesteps[-1]) if in_time else math.inf
     else:
         last = [return_ for _, return_ in episodes[-WINDOW:]]
-        returns = evaluate(model, figure.env_id, WINDOW, job.seed) if figure.greedy else last
+        returns = evaluate(model, figure.env_id, WINDOW, SPACING * job.seed) if figure.greedy else last
         value = float(sum(returns) / len(returns))
     env.close()
     return Result(job.name, figure.env_id, job.seed, value, time.perf_counter() - started, settings(figure))

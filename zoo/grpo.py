@@ -226,7 +226,7 @@ def measure(job: Job) -> "Result":
 
     from sb3_ext.zoo.figures import Result
     from sb3_ext.zoo.parallel import StepCounter
-    from sb3_ext.zoo.training import evaluate, train
+    from sb3_ext.zoo.training import SPACING, evaluate, train
 
     started = time.perf_counter()
     model, env = train(job.recipe, job.env_id, job.seed, callback=StepCounter())
@@ -236,7 +236,7 @@ def measure(job: Job) -> "Result":
         shares = [r * GAMMA ** (n - SHORTEST) for r, n in zip(returns, lengths, strict=True)]  # type: ignore[arg-type]
         value = 100 * sum(shares) / len(shares)
     else:
-        value = float(evaluate(model, job.env_id, 100, job.seed).mean())
+        value = float(evaluate(model, job.env_id, 100, SPACING * job.seed).mean())
     env.close()
     settings = json.dumps(job.recipe.settings(), sort_keys=True)
     return Result(job.figure, job.env_id, job.seed, value, seconds, settings)

@@ -19,6 +19,7 @@ from sb3_ext.vec_env import make_vec_env
 from sb3_ext.zoo.recipes import Recipe
 
 EVALUATION_SEED = 10_000_000  # far from the seeds of trainings, so that no episode is one that was trained on
+SPACING = 1_000  # between seeds of trainings, or of evaluations, that are to be independent: environment i adds i
 TIME_LIMIT = 1_000  # steps of an evaluation episode where the environment has no limit of its own
 
 
@@ -118,7 +119,8 @@ def evaluate(
         model: the policy; MaskablePPO plays with its masks.
         env_id: registered id.
         n_episodes: episodes in all.
-        seed: which episodes; the same number, the same episodes.
+        seed: which episodes; the same number, the same episodes. Numbers that are less than :data:`SPACING` apart
+            share episodes.
         n_envs: at most so many environments at once.
         backend: as in :func:`sb3_ext.vec_env.make_vec_env`.
         env_kwargs: arguments of the environment.

@@ -17,7 +17,7 @@ from stable_baselines3 import PPO
 
 from sb3_ext.algos import TABLE
 from sb3_ext.tabular import QLearning, TabularMDP, value_iteration
-from sb3_ext.zoo import parallel
+from sb3_ext.zoo import parallel, training
 from sb3_ext.zoo.benchmark import command, report, results, runs, suite
 from sb3_ext.zoo.benchmark.runs import Failure, Job, Run, is_done, perform, read_curve, read_run
 from sb3_ext.zoo.recipes import Recipe
@@ -86,7 +86,7 @@ def test_a_run_is_kept_with_all_that_belongs_to_it(tmp_path):
     assert job.folder == tmp_path / "q_learning" / "FrozenLake-v1_4"
     assert read_run(job.folder) == run
     model = QLearning.load(job.folder / "FrozenLake-v1.zip")
-    assert run.score == evaluate(model, "FrozenLake-v1", 10, 3).mean()
+    assert run.score == evaluate(model, "FrozenLake-v1", 10, 3000).mean()
     entry = yaml.safe_load((job.folder / "FrozenLake-v1" / "config.yml").read_text())
     assert entry == {"n_timesteps": 2_000, "n_envs": 1, "policy": "TabularPolicy"}
     assert run.settings["gamma"] == 0.99
@@ -129,6 +129,23 @@ def test_statistics_of_normalisation_are_kept_beside_the_model(tmp_path):
     assert isinstance(perform(job), Run)
     assert (job.folder / "CartPole-v1" / "vecnormalize.pkl").exists()
     assert PPO.load(job.folder / "CartPole-v1.zip").num_timesteps == 128
+
+
+def test_scores_of_different_seeds_share_no_episode(tmp_path, monkeypatch):
+    """Else their mean is as noisy as a single one, and its interval too narrow: environment i has the seed + i."""
+    seeds = []
+    original = training.make_vec_env
+
+    def noted(env_id, n_envs, seed, **kwargs):
+        seeds.append(set(range(seed, seed + n_envs)))
+        return original(env_id, n_envs=n_envs, seed=seed, **kwargs)
+
+    monkeypatch.setattr(training, "make_vec_env", noted)
+    for seed in range(3):
+        perform(Job(LAKE, "FrozenLake-v1", seed, 100, tmp_path))
+    assert [len(each) for each in seeds] == [20, 20, 20]
+    assert not seeds[0] & seeds[1]
+    assert not seeds[1] & seeds[2]
 
 
 def test_a_finished_run_with_other_settings_is_done_again(tmp_path):

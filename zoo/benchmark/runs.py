@@ -18,12 +18,17 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
-if TYPE_CHECKING:
-    from stable_baselines3.common.base_class import BaseAlgorithm
+import numpy as np
+import yaml
+from stable_baselines3.common.base_class import BaseAlgorithm
 
-    from sb3_ext.zoo.recipes import Recipe
+from sb3_ext.algos import load
+from sb3_ext.vec_env import make_vec_env
+from sb3_ext.zoo.parallel import StepCounter, count
+from sb3_ext.zoo.recipes import Recipe
+from sb3_ext.zoo.training import SPACING, EpisodeLog, evaluate, train
 
 PACKAGES = ("sb3-ext", "stable-baselines3", "sb3-contrib", "gymnasium", "torch", "numpy")
 Curve = list[tuple[int, float]]
@@ -32,7 +37,7 @@ Curve = list[tuple[int, float]]
 class Job(NamedTuple):
     """One run that is to be done."""
 
-    recipe: "Recipe"
+    recipe: Recipe
     env_id: str
     seed: int
     n_episodes: int
@@ -49,10 +54,16 @@ class Job(NamedTuple):
         """A file that is there while the run goes on, and stays if its process is killed."""
         return self.folder / ".begun"
 
+    @property
+    def evaluation(self) -> int:
+        """Which episodes its score is made of: such as no other seed's score has."""
+        return SPACING * self.seed
+
     def settings(self) -> dict[str, Any]:
         """Everything that decides the score, as plain data."""
         recipe = {**asdict(self.recipe), **self.recipe.settings()}
-        return json.loads(json.dumps({**recipe, "env_id": self.env_id, "n_episodes": self.n_episodes}))
+        evaluation = {"n_episodes": self.n_episodes, "evaluation": self.evaluation}
+        return json.loads(json.dumps({**recipe, "env_id": self.env_id, **evaluation}))
 
     def __str__(self) -> str:
         return f"{self.recipe.algo} on {self.env_id}, seed {self.seed}"
@@ -121,14 +132,10 @@ def perform(job: Job) -> Run | Failure:
 
 
 def _perform(job: Job) -> Run:
-    import numpy as np
-
-    from sb3_ext.zoo.training import evaluate
-
     started = time.perf_counter()
     model, curve = _train(job)
     seconds = time.perf_counter() - started
-    returns = evaluate(model, job.env_id, job.n_episodes, job.seed, env_kwargs=job.recipe.env_kwargs)
+    returns = evaluate(model, job.env_id, job.n_episodes, job.evaluation, env_kwargs=job.recipe.env_kwargs)
     save(model, job)
     with (job.folder / "curve.csv").open("w", newline="") as opened:
         csv.writer(opened).writerows([("timestep", "return"), *curve])
@@ -140,17 +147,12 @@ def _perform(job: Job) -> Run:
     return run
 
 
-def _train(job: Job) -> "tuple[BaseAlgorithm, Curve]":
+def _train(job: Job) -> tuple[BaseAlgorithm, Curve]:
     """The model and its training episodes.
 
     Tables learn in compiled code, a hundred times faster, as long as nothing must see every step: their episodes are
     read from SB3's monitors, all others' from a callback, as the fast environments write no monitor files.
     """
-    from sb3_ext.algos import load
-    from sb3_ext.vec_env import make_vec_env
-    from sb3_ext.zoo.parallel import StepCounter, count
-    from sb3_ext.zoo.training import EpisodeLog, train
-
     if load(job.recipe.algo).__module__.startswith("sb3_ext.tabular"):
         with TemporaryDirectory() as monitors:
             make_env = partial(make_vec_env, monitor_dir=monitors)
@@ -177,10 +179,8 @@ def _read_monitors(folder: Path, n_envs: int) -> Curve:
     return sorted(episodes)
 
 
-def save(model: "BaseAlgorithm", job: Job) -> None:
+def save(model: BaseAlgorithm, job: Job) -> None:
     """Write the model and what RL Zoo's ``enjoy`` must know of it."""
-    import yaml
-
     name = slug(job.env_id)
     (job.folder / name).mkdir(exist_ok=True)
     model.save(job.folder / f"{name}.zip")

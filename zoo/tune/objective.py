@@ -15,13 +15,13 @@ from stable_baselines3.common.callbacks import BaseCallback
 
 from sb3_ext.zoo.recipes import Recipe
 from sb3_ext.zoo.search_spaces import SEARCH_SPACES
-from sb3_ext.zoo.training import evaluate, train
+from sb3_ext.zoo.training import SPACING, evaluate, train
 
 OBJECTIVES = ("final", "best", "auc", "steps-to-threshold")
 
 # Three kinds of episodes that never meet: a trial's trainings begin at --seed, fresh trainings a million further on,
 # evaluations ten millions further on. Trainings are SPACING apart, because environment i gets the seed + i.
-SPACING, FRESH = 1_000, 1_000_000
+FRESH = 1_000_000
 
 
 class NonFinite(Exception):

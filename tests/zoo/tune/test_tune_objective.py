@@ -9,9 +9,9 @@ import pytest
 from optuna.trial import TrialState
 
 from sb3_ext.zoo.recipes import Recipe
-from sb3_ext.zoo.training import EVALUATION_SEED, TIME_LIMIT, train
+from sb3_ext.zoo.training import EVALUATION_SEED, SPACING, TIME_LIMIT, train
 from sb3_ext.zoo.tune import command, objective
-from sb3_ext.zoo.tune.objective import FRESH, SPACING, NonFinite, Outcome, Task, measure, run_trial
+from sb3_ext.zoo.tune.objective import FRESH, NonFinite, Outcome, Task, measure, run_trial
 from sb3_ext.zoo.tune.study import make_pruner
 
 TABLE = Recipe("q_learning", 500, hyperparams={"policy": "TabularPolicy"})
