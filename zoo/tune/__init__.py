@@ -9,7 +9,6 @@
     retrain.py    the best few again on fresh seeds, ranked, with intervals
     report.py     best.yml, the model, pictures, the summary
     command.py    the command line
-    base.py       what is not searched, from a hyperparameter file
     reproduce.py  whether best.yml keeps what it promises, over twenty studies
 
 Nothing is loaded before it is used.

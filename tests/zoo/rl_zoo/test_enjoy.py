@@ -5,7 +5,7 @@ import pytest
 
 from sb3_ext.zoo.rl_zoo import has_screen
 
-TRAIN = "train --algo q_learning --env sb3_ext/GridWorld-v0 -n 20000 --eval-freq 10000 --seed 0"
+TRAIN = "train --algo q_learning --env sb3_ext/GridWorld-v0 -n 100000 --eval-freq 50000 --seed 0"
 GRID = "--algo q_learning --env sb3_ext/GridWorld-v0"
 FOLDER = "logs/q_learning/sb3_ext-GridWorld-v0_1"
 FILM = "final-model-q_learning-sb3_ext-GridWorld-v0-step-0-to-step-{}.mp4"

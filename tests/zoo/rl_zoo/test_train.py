@@ -106,7 +106,7 @@ def test_vec_env_auto_reaches_the_fast_backends_and_says_which(sb3_ext, tmp_path
 
 def test_what_a_file_leaves_out_is_no_error(sb3_ext, tmp_path):
     results = sb3_ext(
-        "train --algo reinforce --env FrozenLake-v1 -n 200 --eval-freq -1",  # reinforce.yml has no default
+        "train --algo reinforce --env Taxi-v4 -n 400 --eval-freq -1",  # reinforce.yml has no default
         "train --algo grpo --env MountainCar-v0 -n 3200 --eval-freq -1",
         "train --algo sarsa --env sb3_ext/RandomWalk-v0 -n 200 --eval-freq -1",  # sarsa.yml has one
         "train --algo ppo_lstm --env CartPole-v1 -n 128 --eval-freq -1 -params n_steps:64",  # RL Zoo's has MlpPolicy
@@ -114,7 +114,7 @@ def test_what_a_file_leaves_out_is_no_error(sb3_ext, tmp_path):
     )
     assert [status for status, _ in results] == [0] * 5, results
     shown = [text for _, text in results]
-    assert "No hyperparameters for reinforce on FrozenLake-v1: the class's own defaults" in shown[0]
+    assert "No hyperparameters for reinforce on Taxi-v4: the class's own defaults" in shown[0]
     assert ALGOS["grpo"].load(model_of(tmp_path, "grpo", "MountainCar-v0")).n_envs == 16
     assert "'default' hyperparameters" in shown[2]
     assert "MlpLstmPolicy" in shown[3]
