@@ -13,6 +13,7 @@ COMMANDS = {
     "record-video": "film a trained agent (RL Zoo's record_video, with ours)",
     "tune": "search hyperparameters on one machine or several, train the best again",
     "benchmark": "train algorithms on environments with several seeds, compare their scores",
+    "plot": "compare runs in pictures and one page: benchmark, Monitor, RL Zoo, TensorBoard",
     "speed": "measure how fast environments and trainings are, as ratios",
     "figures": "measure the figures of the README again",
     "grpo": "compare GRPO with matched and unmatched groups, REINFORCE and PPO",

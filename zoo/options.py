@@ -74,3 +74,22 @@ def share(text: str) -> float:
     if not 0 < number <= 1:
         raise argparse.ArgumentTypeError(f"must lie above 0 and be at most 1, got {text}")
     return number
+
+
+def add_engine(options: argparse.ArgumentParser) -> None:
+    """Options of the commands that can spread their work over a cluster."""
+    options.add_argument("--engine", type=one_of(("local", "ray")), default="local",
+                         help="local processes, or a ray cluster (default: local)")  # fmt: skip
+    options.add_argument(
+        "--address", help="HOST:PORT of the cluster's head, or auto (default: a cluster of this machine)"
+    )
+
+
+def check_engine(options: argparse.Namespace) -> None:
+    """Whether the engine's options go together.
+
+    Raises:
+        ValueError: if not.
+    """
+    if options.address is not None and options.engine != "ray":
+        raise ValueError("--address belongs to --engine ray")

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sb3_ext.zoo.options import folder, nearest_of, one_of, positive
+from sb3_ext.zoo.options import add_engine, check_engine, folder, nearest_of, one_of, positive
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -24,6 +24,7 @@ examples:
   sb3-ext benchmark --algos q_learning sarsa --envs FrozenLake-v1 Taxi-v4 --seeds 10
   sb3-ext benchmark --algos ppo reinforce --envs CartPole-v1 -n 100000 --jobs 4
   sb3-ext benchmark --suite                  the table of the README: hours
+  sb3-ext benchmark --suite --engine ray --address 10.0.0.1:6379        the same on a cluster
   sb3-ext benchmark --shipped                the same table from the results that ship with sb3-ext: at once"""
 
 
@@ -47,6 +48,7 @@ def parser() -> argparse.ArgumentParser:
     add("--conf-file", type=Path, help="hyperparameter file for every algorithm (default: ours, then RL Zoo's)")
     add("--eval-episodes", type=positive, default=100, help="greedy episodes of a score (default: 100)")
     add("--jobs", type=positive, default=os.cpu_count() or 1, help="processes (default: all CPUs)")
+    add_engine(options)
     add("--output", type=folder, default="runs/benchmark", help="folder (default: runs/benchmark)")
     add("--format", type=one_of(("table", "markdown")), default="table", help="table or markdown (default: table)")
     add("--publish", type=folder, help="write each pair's scores, curve and median model to this folder")
@@ -62,6 +64,7 @@ def main(arguments: list[str]) -> int:
     try:
         if options.shipped:
             return show_shipped(options, console)
+        check_engine(options)
         jobs = plan(options)
     except ValueError as error:
         print(f"sb3-ext benchmark: {error}", file=sys.stderr)
@@ -70,7 +73,15 @@ def main(arguments: list[str]) -> int:
     from sb3_ext.zoo.benchmark.runs import is_done, read_run
 
     failures: list[Failure] = []
-    interrupted = not complete([job for job in jobs if not is_done(job)], options.jobs, failures)
+    missing = [job for job in jobs if not is_done(job)]
+    try:
+        if options.engine == "ray":
+            interrupted = not complete_on_ray(missing, options, failures)
+        else:
+            interrupted = not complete(missing, options.jobs, failures)
+    except ValueError as error:
+        print(f"sb3-ext benchmark: {error}", file=sys.stderr)
+        return 2
     runs = [run for job in jobs if is_done(job) and (run := read_run(job.folder)) is not None]
     every = [run for file in options.output.glob("*/*/run.json") if (run := read_run(file.parent)) is not None]
     report.write_scores(options.output / "scores.csv", every)
@@ -91,7 +102,7 @@ def _plain(arguments: Sequence[str]) -> list[str]:
     """The command without what does not decide its scores, and may name a place on this machine."""
     kept, values = [], iter(arguments)
     for argument in values:
-        if argument.partition("=")[0] in ("--output", "--publish", "--jobs"):
+        if argument.partition("=")[0] in ("--output", "--publish", "--jobs", "--engine", "--address"):
             if "=" not in argument:
                 next(values, None)
         else:
@@ -176,6 +187,32 @@ def complete(jobs: "list[Job]", n_processes: int, failures: "list[Failure]") -> 
                 left = [job for job in batch if not is_done(job) and job not in [failure.job for failure in failures]]
                 jobs = [job for job in left if not job.begun.exists()]
                 alone += [job for job in left if job.begun.exists()]
+    except KeyboardInterrupt:
+        return False
+    return True
+
+
+def complete_on_ray(jobs: "list[Job]", options: argparse.Namespace, failures: "list[Failure]") -> bool:
+    """:func:`complete` on a Ray cluster, which tries lost jobs again; what they write comes back from its nodes.
+
+    Raises:
+        ValueError: if there is no such cluster.
+    """
+    from sb3_ext.zoo.benchmark.runs import Failure, Parcel, keep, perform_away
+    from sb3_ext.zoo.ray_engine import RETRIES, cluster, run_on_ray
+
+    if not jobs:
+        return True
+
+    def lost(job: "Job") -> Parcel:
+        return Parcel(job, Failure(job, f"its process or node was lost {RETRIES + 1} times"), {})
+
+    modules = [job.env_id.partition(":")[0] for job in jobs if ":" in job.env_id]
+    sizes = [job.recipe.n_timesteps for job in jobs]
+    try:
+        with cluster(options.address, options.jobs):
+            for parcel in run_on_ray(perform_away, jobs, lost, sizes, modules=sorted(set(modules))):
+                failures += [kept] if isinstance(kept := keep(parcel), Failure) else []
     except KeyboardInterrupt:
         return False
     return True

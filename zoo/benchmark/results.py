@@ -16,7 +16,7 @@ from sb3_ext.zoo.benchmark.report import by_pair
 from sb3_ext.zoo.benchmark.runs import Curve, Run, read_curve, slug
 
 FOLDER = Path(__file__).parents[1] / "results"
-LARGEST_MODEL = 500_000  # bytes; larger ones are left out
+LARGEST_MODEL = 1_500_000  # bytes; larger ones are left out
 N_POINTS = 50
 WINDOW = 100  # episodes in a mean
 

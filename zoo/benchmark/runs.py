@@ -62,7 +62,7 @@ class Job(NamedTuple):
     def settings(self) -> dict[str, Any]:
         """Everything that decides the score, as plain data."""
         recipe = {**asdict(self.recipe), **self.recipe.settings()}
-        evaluation = {"n_episodes": self.n_episodes, "evaluation": self.evaluation}
+        evaluation = {"eval_episodes": self.n_episodes, "evaluation": self.evaluation}
         return json.loads(json.dumps({**recipe, "env_id": self.env_id, **evaluation}))
 
     def __str__(self) -> str:
@@ -193,3 +193,35 @@ def save(model: BaseAlgorithm, job: Job) -> None:
 def versions() -> dict[str, str]:
     """Of what a score may depend on."""
     return {"python": platform.python_version(), **{package: version(package) for package in PACKAGES}}
+
+
+# ---- On another machine ---------------------------------------------------------------------------------------------
+
+
+class Parcel(NamedTuple):
+    """A run, and what it wrote, on the way from the machine where it was done."""
+
+    job: Job
+    result: Run | Failure
+    files: dict[str, bytes]
+    """by path in the run's folder"""
+
+
+def perform_away(job: Job) -> Parcel:
+    """:func:`perform` in a folder that is removed at once."""
+    with TemporaryDirectory() as output:
+        result = perform(job._replace(output=Path(output)))
+        folder = job._replace(output=Path(output)).folder
+        files = {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+    return Parcel(job, result._replace(job=job) if isinstance(result, Failure) else result, files)
+
+
+def keep(parcel: Parcel) -> Run | Failure:
+    """Write what came from another machine to the run's folder, run.json last."""
+    folder = parcel.job.folder
+    for name in ("run.json", "error.txt"):
+        (folder / name).unlink(missing_ok=True)
+    for name, content in sorted(parcel.files.items(), key=lambda file: file[0] == "run.json"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    return parcel.result

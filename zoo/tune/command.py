@@ -6,15 +6,18 @@ import os
 import shlex
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sb3_ext.zoo.options import folder, nearest_of, not_negative, one_of, positive, unknown
+from sb3_ext.zoo.options import add_engine, check_engine, folder, nearest_of, not_negative, one_of, positive, unknown
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from sb3_ext.zoo.tune.crew import Crew
     from sb3_ext.zoo.tune.objective import Task
     from sb3_ext.zoo.tune.retrain import Candidate
 
@@ -34,7 +37,8 @@ examples:
   sb3-ext tune --algo q_learning --env FrozenLake-v1 -n 100000 --n-trials 50 --workers 2
   sb3-ext tune --algo ppo --env CartPole-v1 -n 50000 --objective auc --sampler gp --pruner wilcoxon --n-seeds 6
   sb3-ext tune --algo dqn --env Acrobot-v1 --objective steps-to-threshold --threshold -100
-  sb3-ext tune --algo grpo --env CartPole-v1 -n 100000 --storage postgresql+psycopg://me:secret@db/studies"""
+  sb3-ext tune --algo grpo --env CartPole-v1 -n 100000 --storage postgresql+psycopg://me:secret@db/studies
+  sb3-ext tune --algo grpo --env CartPole-v1 --engine ray --address 10.0.0.1:6379 --workers 24 --storage URL"""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -74,6 +78,7 @@ def parser() -> argparse.ArgumentParser:
     )
     add("--gym-packages", nargs="+", default=[], help="modules that register environments, imported first")
     add("--heartbeat", type=_seconds, default=10.0, help="seconds between a worker's signs of life (default: 10)")
+    add_engine(options)
     add("--output", help="folder to write (default: runs/tune/STUDY)")
     return options
 
@@ -99,6 +104,9 @@ def main(arguments: list[str]) -> int:
     options.command = shlex.join(["sb3-ext", "tune", *_without_password(arguments)])
     options.study_name = options.study_name or f"{options.algo}-{options.env.replace('/', '-')}"
     try:
+        check_engine(options)
+        if options.address and not options.storage:
+            raise ValueError("--address needs a --storage that all nodes of the cluster can reach")
         task = read_task(options)
         options.output = folder(options.output or str(Path("runs/tune") / options.study_name.replace("/", "-")))
     except (argparse.ArgumentTypeError, ValueError, OSError) as error:
@@ -112,18 +120,19 @@ def main(arguments: list[str]) -> int:
 
 def _run_and_explain(options: argparse.Namespace, task: "Task") -> int:
     """Run; say in a line what went wrong, and how to go on."""
+    from sb3_ext.zoo.ray_engine import ClusterError
     from sb3_ext.zoo.tune.crew import TrialError
     from sb3_ext.zoo.tune.storage import StorageError, explain, storage_errors
     from sb3_ext.zoo.tune.study import StudyError
 
-    url = options.storage or f"sqlite:///{options.output / 'study.db'}"
+    url = options.storage or f"sqlite:///{options.output.resolve() / 'study.db'}"
     kept = f"What is finished is kept: the same command goes on there.\n  {options.command}"
     try:
         return run(options, task, url)
     except KeyboardInterrupt:
         print(f"\ninterrupted. {kept}", file=sys.stderr)
         return 130
-    except (StudyError, StorageError) as error:
+    except (StudyError, StorageError, ClusterError) as error:
         print(f"sb3-ext tune: {error}", file=sys.stderr)
         return 2
     except TrialError as error:
@@ -224,7 +233,6 @@ def run(options: argparse.Namespace, task: "Task", url: str) -> int:
 
     from sb3_ext.zoo.search_spaces import SEARCH_SPACES
     from sb3_ext.zoo.tune import report
-    from sb3_ext.zoo.tune.crew import Crew
     from sb3_ext.zoo.tune.retrain import best_trials, retrain
     from sb3_ext.zoo.tune.storage import open_storage
     from sb3_ext.zoo.tune.study import open_study, space_of
@@ -236,7 +244,7 @@ def run(options: argparse.Namespace, task: "Task", url: str) -> int:
     names = [str(number) for number in range(options.n_trials)]
     work = Work(url, options.study_name, names, task, options.sampler, options.pruner, options.n_startup_trials,
                 options.heartbeat, gym_packages=tuple(options.gym_packages))  # fmt: skip
-    with Crew(options.workers) as crew:
+    with _workers(options) as crew:
         crew.run(study, work, options.study_name)
         candidates = best_trials(study, names, task, options.top_k)
         if not candidates:
@@ -253,6 +261,26 @@ def run(options: argparse.Namespace, task: "Task", url: str) -> int:
     report.draw(options.output, study)
     show(Console(), options, ranked)
     return 0
+
+
+@contextmanager
+def _workers(options: argparse.Namespace) -> "Iterator[Crew]":
+    """The workers, on the engine that is asked for.
+
+    Raises:
+        ClusterError: if there is no such cluster.
+    """
+    from sb3_ext.zoo.tune.crew import Crew
+
+    if options.engine == "local":
+        with Crew(options.workers) as crew:
+            yield crew
+        return
+    from sb3_ext.zoo.ray_engine import cluster
+    from sb3_ext.zoo.tune.ray_member import RayMember
+
+    with cluster(options.address, options.workers), Crew(options.workers, RayMember) as crew:
+        yield crew
 
 
 def _packages(names: list[str]) -> list[str]:

@@ -6,10 +6,10 @@ import signal
 import socket
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, wait
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import optuna
 from optuna.trial import TrialState
@@ -19,6 +19,9 @@ from sb3_ext.zoo.parallel import ctrl_c_held
 from sb3_ext.zoo.tune import slots, worker
 from sb3_ext.zoo.tune.storage import hurried, storage_errors
 from sb3_ext.zoo.tune.worker import Work
+
+if TYPE_CHECKING:
+    from sb3_ext.zoo.tune.ray_member import RayMember
 
 LOOK = 2.0  # seconds between looks at the study, for what other machines do
 DEATHS = 10  # workers that may die without one trial finished in between
@@ -51,6 +54,11 @@ class Member:
             self.process.start()
         theirs.close()
 
+    @property
+    def handles(self) -> list[Connection | int]:
+        """What becomes ready when there is something to hear."""
+        return [self.connection, self.process.sentinel]
+
     def assign(self, work: Work) -> None:
         """Give it something to do; if it has died, that shows elsewhere."""
         self.idle = False
@@ -81,11 +89,12 @@ class Crew:
 
     Args:
         n_workers: at the same time.
+        hire: makes a worker.
     """
 
-    def __init__(self, n_workers: int) -> None:
-        self.n_workers = n_workers
-        self.members: list[Member] = []
+    def __init__(self, n_workers: int, hire: "Callable[[], Member | RayMember]" = Member) -> None:
+        self.n_workers, self._hire = n_workers, hire
+        self.members: list[Member | RayMember] = []
         self._deaths = 0
 
     def __enter__(self) -> "Crew":
@@ -148,7 +157,7 @@ class Crew:
         """Let as many workers work as there are trials waiting; start those that are missing."""
         busy = sum(not member.idle for member in self.members)
         while len(self.members) < min(self.n_workers, busy + n_waiting):
-            self.members.append(Member())
+            self.members.append(self._hire())
         for member in self.members:
             if member.idle and n_waiting > 0:
                 member.assign(work)
@@ -158,10 +167,7 @@ class Crew:
         """Hear the workers until there is reason to look at the study again."""
         deadline, n_finished = time.monotonic() + LOOK, 0
         while n_finished < n_missing and (left := deadline - time.monotonic()) > 0:
-            handles: list[Connection | int] = [m.connection for m in self.members] + [
-                m.process.sentinel for m in self.members
-            ]
-            wait(handles, left)
+            wait([handle for member in self.members for handle in member.handles], left)
             for member in list(self.members):
                 for kind, *rest in member.messages():
                     if kind == "finished":
@@ -174,7 +180,7 @@ class Crew:
                         self._bury(study, member, rest[0])
                         deadline = 0.0
 
-    def _bury(self, study: optuna.Study, member: Member, exit_code: int | None) -> None:
+    def _bury(self, study: optuna.Study, member: "Member | RayMember", exit_code: int | None) -> None:
         """Give up what a dead worker was running; another one is started when the study is looked at next."""
         self.members.remove(member)
         member.connection.close()

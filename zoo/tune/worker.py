@@ -7,6 +7,7 @@ import threading
 import time
 import traceback
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from importlib import import_module
 from multiprocessing import parent_process
@@ -40,16 +41,35 @@ class Work:
 
 
 def main(connection: Connection, name: str) -> None:
-    """Do the work that comes through the connection, until it is None or the command is gone.
-
-    Messages to the command: ("finished", trial, state, value), ("idle",) when no trial waits any more, and
-    ("error", what) after which the worker ends.
+    """Do the work that comes through the connection and tell what :func:`serve` does, until the command is gone.
 
     Args:
         connection: to the command, the only one at its other end.
         name: unique among all machines.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the command's business
+    studies: dict[str, Any] = {}
+    try:
+        for work in iter(connection.recv, None):
+            for message in serve(work, name, studies):
+                connection.send(message)
+                if message[0] == "error":
+                    return
+    except EOFError:
+        return
+
+
+def serve(work: Work, name: str, studies: dict[str, Any]) -> Iterator[tuple[Any, ...]]:
+    """Do all the work that waits.
+
+    Args:
+        work: what to do.
+        name: of this worker, unique among all machines.
+        studies: what a worker keeps from one work to the next; empty at first.
+
+    Yields:
+        ("finished", trial, state, value) after each; last ("idle",) when no trial waits any more, or ("error", what).
+    """
     import optuna
     import torch
 
@@ -57,17 +77,11 @@ def main(connection: Connection, name: str) -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
     warnings.filterwarnings("ignore", "You have specified a mini-batch size")  # by some draws the last is smaller
-    studies: dict[str, Any] = {}
-    url = ""
     try:
-        for work in iter(connection.recv, None):
-            url = work.url
-            run_all(work, name, connection, studies)
-            connection.send(("idle",))
-    except EOFError:
-        return
+        yield from run_all(work, name, studies)
+        yield ("idle",)
     except Exception as error:
-        connection.send(("error", described(error, url)))
+        yield ("error", described(error, work.url))
 
 
 def described(error: BaseException, url: str = "") -> dict[str, Any]:
@@ -84,8 +98,8 @@ def described(error: BaseException, url: str = "") -> dict[str, Any]:
     }
 
 
-def run_all(work: Work, name: str, connection: Connection, studies: dict[str, Any]) -> None:
-    """Take and run trials until none waits."""
+def run_all(work: Work, name: str, studies: dict[str, Any]) -> Iterator[tuple[Any, ...]]:
+    """Take and run trials until none waits; tell of each that is finished."""
     import optuna
 
     import sb3_ext.envs  # noqa: F401  (registers ids)
@@ -109,7 +123,7 @@ def run_all(work: Work, name: str, connection: Connection, studies: dict[str, An
             trial = optuna.Trial(study, taken._trial_id)
             told = run_one(study, trial, work)
         if told is not None:
-            connection.send(("finished", told.number, told.state.name, told.value))
+            yield ("finished", told.number, told.state.name, told.value)
 
 
 def run_one(study: Any, trial: Any, work: Work) -> Any:
