@@ -2,13 +2,14 @@
 
     grid/        GridWorld: maps, exact model, layouts, drawing, the vectorised form
     multi/       small PettingZoo environments: carry together, tag, matrix games; their exact solutions
+    text/        TokenWorld: text generation as a Markov decision process, tasks with a verifier
     textbook/    the other worlds of Sutton & Barto
     wrappers/    shaping, exploration bonuses, curricula, observations, teaching
 
 Importing this package registers the ids ``sb3_ext/GridWorld-v0``, one for each named layout (``LAYOUTS``: say,
-``sb3_ext/CliffWalking-v0``) and one for each of the textbook's other worlds. A process that has not imported it (a
-worker started by spawn) takes the id with the module in front: ``sb3_ext.envs:sb3_ext/GridWorld-v0``. The names below
-are loaded when they are first used (PEP 562).
+``sb3_ext/CliffWalking-v0``), one for each of the textbook's other worlds, and ``sb3_ext/TokenWorld-v0``. A process that
+has not imported it (a worker started by spawn) takes the id with the module in front:
+``sb3_ext.envs:sb3_ext/GridWorld-v0``. The names below are loaded when they are first used (PEP 562).
 """
 
 from importlib import import_module
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     from sb3_ext.envs.multi.shapley import fix_policy, markov_game_values
     from sb3_ext.envs.multi.tag import Tag
     from sb3_ext.envs.tabular_env import TabularEnv
+    from sb3_ext.envs.text.tasks import TextTask, make_text_task
+    from sb3_ext.envs.text.world import TokenWorld
+    from sb3_ext.envs.text.world_vec import TokenWorldVecEnv
     from sb3_ext.envs.textbook.baird import Baird
     from sb3_ext.envs.textbook.bandits import Bandit, play_testbed
     from sb3_ext.envs.textbook.blackjack import Blackjack
@@ -79,6 +83,9 @@ _NAMES_OF = {
     "multi.shapley": ["fix_policy", "markov_game_values"],
     "multi.tag": ["Tag"],
     "tabular_env": ["TabularEnv"],
+    "text.tasks": ["TextTask", "make_text_task"],
+    "text.world": ["TokenWorld"],
+    "text.world_vec": ["TokenWorldVecEnv"],
     "textbook.baird": ["Baird"],
     "textbook.bandits": ["Bandit", "play_testbed"],
     "textbook.blackjack": ["Blackjack"],
@@ -146,11 +153,15 @@ __all__ = [
     "StepPenalty",
     "TabularEnv",
     "Tag",
+    "TextTask",
+    "TokenWorld",
+    "TokenWorldVecEnv",
     "animate_learning",
     "check_gamma",
     "compare_optimal_actions",
     "distance_mdp",
     "fix_policy",
+    "make_text_task",
     "markov_game_values",
     "mixed_equilibrium",
     "muddy_mdp",
@@ -201,6 +212,7 @@ def _register() -> None:
     for name, layout in LAYOUTS.items():
         limit = layout["max_episode_steps"]
         gym.register(f"sb3_ext/{name}-v0", grid_world, kwargs={"map": name}, max_episode_steps=limit)
+    gym.register("sb3_ext/TokenWorld-v0", "sb3_ext.envs.text.world:TokenWorld")
     for name, (home, steps, kwargs) in _TEXTBOOK.items():
         gym.register(f"sb3_ext/{name}-v0", f"sb3_ext.envs.{home}", kwargs=kwargs, max_episode_steps=steps)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sb3_ext.algos import ALGOS
+    from sb3_ext.dqn import RainbowDQN
     from sb3_ext.grpo import GRPO
     from sb3_ext.reinforce import REINFORCE
     from sb3_ext.tabular import SARSA, DoubleQLearning, DynaQ, ExpectedSARSA, MonteCarloControl, QLearning
@@ -17,6 +18,7 @@ __version__ = "0.1.0"
 _HOME_OF = {
     "ALGOS": "sb3_ext.algos",
     "GRPO": "sb3_ext.grpo",
+    "RainbowDQN": "sb3_ext.dqn",
     "REINFORCE": "sb3_ext.reinforce",
     **dict.fromkeys(
         ("SARSA", "DoubleQLearning", "DynaQ", "ExpectedSARSA", "MonteCarloControl", "QLearning"), "sb3_ext.tabular"
@@ -33,6 +35,7 @@ __all__ = [
     "ExpectedSARSA",
     "MonteCarloControl",
     "QLearning",
+    "RainbowDQN",
     "__version__",
 ]
 

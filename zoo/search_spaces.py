@@ -184,7 +184,7 @@ def replay(trial: Any) -> Hyperparams:
 
 
 def dqn(trial: Any) -> Hyperparams:
-    """DQN, ours from scratch and QR-DQN as well."""
+    """DQN, ours from scratch, Double and Dueling DQN, and QR-DQN as well."""
     train_freq = power_of_two(trial, "train_freq", 0, 8)
     return {
         **replay(trial),
@@ -195,6 +195,31 @@ def dqn(trial: Any) -> Hyperparams:
         "exploration_fraction": trial.suggest_float("exploration_fraction", 0.01, 0.5),
         "exploration_final_eps": trial.suggest_float("exploration_final_eps", 0.01, 0.2),
     }
+
+
+def per_dqn(trial: Any) -> Hyperparams:
+    """DQN with prioritised replay."""
+    return {
+        **dqn(trial),
+        "alpha": trial.suggest_float("alpha", 0.2, 0.8),
+        "beta": trial.suggest_float("beta", 0.2, 0.8),
+    }
+
+
+def noisy_dqn(trial: Any) -> Hyperparams:
+    """DQN whose noise explores, so without epsilon."""
+    return {name: value for name, value in dqn(trial).items() if not name.startswith("exploration")}
+
+
+def c51(trial: Any) -> Hyperparams:
+    """C51; v_min and v_max are the environment's, and come from the hyperparameter file."""
+    return {**dqn(trial), "n_atoms": trial.suggest_categorical("n_atoms", [21, 51, 101])}
+
+
+def rainbow(trial: Any) -> Hyperparams:
+    """Rainbow; v_min and v_max as with C51."""
+    space = {**per_dqn(trial), "n_steps": trial.suggest_int("n_steps", 1, 5)}
+    return {name: value for name, value in space.items() if not name.startswith("exploration")}
 
 
 def off_policy(trial: Any) -> Hyperparams:
@@ -264,6 +289,12 @@ SEARCH_SPACES: dict[str, Callable[[Any], Hyperparams]] = {
     "double_q_learning": double_q_learning,
     "monte_carlo": monte_carlo,
     "dyna_q": dyna_q,
+    "double_dqn": dqn,
+    "dueling_dqn": dqn,
+    "per_dqn": per_dqn,
+    "noisy_dqn": noisy_dqn,
+    "c51": c51,
+    "rainbow": rainbow,
     "a2c_scratch": a2c,
     "dqn_scratch": dqn,
     "ppo_scratch": ppo,

@@ -28,6 +28,7 @@ class JointGame(ParallelEnv[str, np.int64, int]):
     Attributes:
         mdp: The exact model: joint states, joint actions, and the reward of the first agent.
         state_index: The joint state at present; -1 before the first reset.
+        state_space: Of ``state()``, which is what every agent observes.
 
     Args:
         mdp: Its actions are those of all agents, the last agent's counting fastest: a_0 * 5 + a_1 for two.
@@ -72,6 +73,7 @@ class JointGame(ParallelEnv[str, np.int64, int]):
         self.state_index = -1
         self._goes_on = set(np.flatnonzero(~mdp.terminated.all(axis=(1, 2))).tolist())
         self._signs = dict(zip(agents, signs, strict=True))
+        self.state_space = spaces.Discrete(mdp.n_states)
         self._observation_spaces = {agent: spaces.Discrete(mdp.n_states) for agent in agents}
         self._action_spaces = {agent: spaces.Discrete(N_ACTIONS) for agent in agents}
         self._n_steps = 0
@@ -86,6 +88,10 @@ class JointGame(ParallelEnv[str, np.int64, int]):
     def action_space(self, agent: str) -> spaces.Discrete:
         """0 up, 1 right, 2 down, 3 left, 4 stay."""
         return self._action_spaces[agent]
+
+    def state(self) -> np.ndarray:
+        """The joint state at present, an array of shape (); -1 before the first reset."""
+        return np.array(self.state_index)
 
     def reset(
         self, seed: int | None = None, options: dict[str, Any] | None = None

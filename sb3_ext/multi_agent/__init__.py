@@ -2,7 +2,8 @@
 
 ``PettingZooVecEnv``: one model plays all agents (parameter sharing). ``IndependentLearners``: a model for each agent or
 group, of any algorithms, trained side by side. ``SelfPlayEnv``: a turn-based game against opponents, from an
-``OpponentPool``. ``CentralizedCriticPolicy``: acting on one's own observation, judged with everybody's.
+``OpponentPool``; ``SelfPlayVecEnv``: many boards of it at once. ``CentralizedCriticPolicy`` with
+``CentralizedObservation``: acting on one's own observation, judged with everybody's.
 
 The names are loaded when they are first used (PEP 562).
 """
@@ -21,12 +22,14 @@ if TYPE_CHECKING:
         AliveVecNormalize,
     )
     from sb3_ext.multi_agent.centralized_critic import CentralizedCriticPolicy
+    from sb3_ext.multi_agent.centralized_observation import CentralizedObservation
     from sb3_ext.multi_agent.evaluation import evaluate_matches, evaluate_multi_agent
     from sb3_ext.multi_agent.independent import IndependentLearners
     from sb3_ext.multi_agent.opponent_pool import OpponentPool
     from sb3_ext.multi_agent.pettingzoo_vec_env import PettingZooVecEnv
     from sb3_ext.multi_agent.self_play import SelfPlayEnv
     from sb3_ext.multi_agent.self_play_callback import SelfPlayCallback
+    from sb3_ext.multi_agent.self_play_vec_env import SelfPlayVecEnv
     from sb3_ext.multi_agent.team_callback import TeamCallback
 
 _HOME_OF = {
@@ -43,11 +46,13 @@ _HOME_OF = {
         "alive_only",
     ),
     "CentralizedCriticPolicy": "centralized_critic",
+    "CentralizedObservation": "centralized_observation",
     "IndependentLearners": "independent",
     "OpponentPool": "opponent_pool",
     "PettingZooVecEnv": "pettingzoo_vec_env",
     "SelfPlayCallback": "self_play_callback",
     "SelfPlayEnv": "self_play",
+    "SelfPlayVecEnv": "self_play_vec_env",
     "TeamCallback": "team_callback",
     "evaluate_matches": "evaluation",
     "evaluate_multi_agent": "evaluation",
@@ -62,11 +67,13 @@ __all__ = [
     "AliveRolloutBuffer",
     "AliveVecNormalize",
     "CentralizedCriticPolicy",
+    "CentralizedObservation",
     "IndependentLearners",
     "OpponentPool",
     "PettingZooVecEnv",
     "SelfPlayCallback",
     "SelfPlayEnv",
+    "SelfPlayVecEnv",
     "TeamCallback",
     "evaluate_matches",
     "evaluate_multi_agent",

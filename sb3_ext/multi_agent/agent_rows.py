@@ -18,7 +18,7 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnv, VecEnvIndices,
 
 from sb3_ext.multi_agent.alive_only import refuse_learning_from_the_dead
 from sb3_ext.multi_agent.copies import EnvCopy, layers
-from sb3_ext.multi_agent.opponents import legal_actions, without_mask
+from sb3_ext.multi_agent.masking import legal_actions, mask_size, without_mask
 from sb3_ext.multi_agent.spaces import AgentIndicator, ObservationRows, common_spaces
 
 
@@ -178,7 +178,7 @@ class AgentRowsVecEnv(VecEnv):
         if agent in copy.alive:
             info = copy.current_infos.get(agent) or {}
             mask = legal_actions(copy.observations[agent], info, self.action_space, agent)
-        return np.ones(_mask_size(self.action_space), dtype=np.bool_) if mask is None else mask
+        return np.ones(mask_size(self.action_space), dtype=np.bool_) if mask is None else mask
 
     def _supports_masks(self) -> bool:
         if self._observes_masks:
@@ -256,18 +256,3 @@ class AgentRowsVecEnv(VecEnv):
             self._closed = True
             for copy in self.copies:
                 copy.env.close()
-
-
-def _mask_size(space: spaces.Space[Any]) -> int:
-    """Entries of an action mask, as MaskablePPO counts them.
-
-    >>> _mask_size(spaces.Discrete(5)), _mask_size(spaces.MultiDiscrete([2, 3])), _mask_size(spaces.MultiBinary(3))
-    (5, 5, 6)
-    """
-    if isinstance(space, spaces.Discrete):
-        return int(space.n)
-    if isinstance(space, spaces.MultiDiscrete):
-        return int(space.nvec.sum())
-    if isinstance(space, spaces.MultiBinary):
-        return 2 * int(np.prod(space.n))
-    raise TypeError(f"action masks need actions that can be counted, got {space}")

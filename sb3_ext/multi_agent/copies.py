@@ -50,12 +50,15 @@ class EnvCopy:
         restarted: Whether the last step ended the episode.
         team_episode: Then its return over all agents and its length in environment steps, otherwise None.
         n_steps: Environment steps since the copy was made.
+        keeps_state: Whether to ask the environment for its state at the end of each episode.
+        last_state: The environment's state at the end of the episode, if the last step ended it.
     """
 
     def __init__(self, env: AnyParallelEnv) -> None:
         self.env = env
         self.possible_agents = list(env.possible_agents)
         self.n_steps = 0
+        self.keeps_state = False
         self._made_at = time.time()
         self._forget_step()
 
@@ -66,6 +69,7 @@ class EnvCopy:
         self.ends: dict[str, AgentEnd] = {}
         self.restarted = False
         self.team_episode: dict[str, float] | None = None
+        self.last_state: Any = None
 
     def reset(self, seed: int | None = None, options: dict[str, Any] | None = None) -> None:
         """Begins an episode; whatever ran before is dropped.
@@ -121,6 +125,8 @@ class EnvCopy:
         if not self.alive:
             self.restarted = True
             self.team_episode = self._episode(sum(self._returns.values()), self._time)
+            if self.keeps_state:
+                self.last_state = deepcopy(self.env.state())
             # Environments may write the next episode into the dictionaries that they returned.
             self.rewards = dict(self.rewards)
             self.infos = {agent: dict(info or ()) for agent, info in self.infos.items()}

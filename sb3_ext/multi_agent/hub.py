@@ -23,7 +23,7 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
 
 from sb3_ext.multi_agent.agent_rows import AgentRowsVecEnv
 from sb3_ext.multi_agent.copies import EnvCopy
-from sb3_ext.multi_agent.opponents import legal_actions
+from sb3_ext.multi_agent.masking import legal_actions
 
 _PATIENCE = 100  # episodes for which the others wait for a model whose agents do not come back
 

@@ -73,9 +73,10 @@ class OpponentPool:
         max_size: The oldest snapshot is deleted when there are more.
         power: The exponent p of ``"prioritized"``.
         deterministic: Whether snapshots play their best action instead of drawing one.
+        latest_share: How often the newest snapshot is drawn whatever ``sampling`` says, 0 to 1.
 
     Raises:
-        ValueError: For an unknown ``sampling``, ``max_size`` below 1, or an unreadable index.
+        ValueError: For an unknown ``sampling``, ``max_size`` below 1, a share that is none, or an unreadable index.
     """
 
     def __init__(
@@ -85,16 +86,20 @@ class OpponentPool:
         max_size: int = 20,
         power: float = 2.0,
         deterministic: bool = False,
+        latest_share: float = 0.0,
     ) -> None:
         if sampling not in ("latest", "uniform", "prioritized"):
             raise ValueError(f"sampling must be 'latest', 'uniform' or 'prioritized', got {sampling!r}")
         if max_size < 1:
             raise ValueError(f"a pool keeps at least one snapshot, got max_size={max_size}")
+        if not 0 <= latest_share <= 1:
+            raise ValueError(f"latest_share must lie between 0 and 1, got {latest_share}")
         self.folder = Path(folder)
         self.sampling = sampling
         self.max_size = max_size
         self.power = power
         self.deterministic = deterministic
+        self.latest_share = latest_share
         self.snapshots: dict[str, Snapshot] = {}
         self.elo = INITIAL_ELO
         self.broken: dict[str, str] = {}
@@ -127,7 +132,9 @@ class OpponentPool:
             weights = (1.0 - np.array([self.snapshots[name].win_rate for name in names])) ** self.power
             if weights.sum() == 0.0:  # all are beaten: no one is harder than another
                 weights = np.ones(len(names))
-        return weights / weights.sum()
+        chances = (1 - self.latest_share) * weights / weights.sum()
+        chances[-1] += self.latest_share
+        return chances
 
     def refresh(self) -> None:
         """Reads the index if it changed.

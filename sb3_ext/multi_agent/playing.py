@@ -8,7 +8,8 @@ import numpy as np
 from gymnasium import spaces
 from pettingzoo import AECEnv, ParallelEnv
 
-from sb3_ext.multi_agent.opponents import ModelOpponent, Opponent, as_opponent, legal_actions, without_mask
+from sb3_ext.multi_agent.masking import legal_actions, without_mask
+from sb3_ext.multi_agent.opponents import ModelOpponent, Opponent, as_opponent
 from sb3_ext.multi_agent.spaces import AgentIndicator
 
 MultiAgentEnv: TypeAlias = "AECEnv[Any, Any, Any] | ParallelEnv[Any, Any, Any]"

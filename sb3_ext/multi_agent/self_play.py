@@ -13,7 +13,8 @@ import numpy as np
 from gymnasium import spaces
 from pettingzoo import AECEnv
 
-from sb3_ext.multi_agent.opponents import Opponent, as_opponent, legal_actions, opponent_name, without_mask
+from sb3_ext.multi_agent.masking import legal_actions, without_mask
+from sb3_ext.multi_agent.opponents import Opponent, as_opponent, opponent_name
 from sb3_ext.multi_agent.playing import possible_agents
 
 _MAX_DEALS = 1000  # games in a row that may end before the learner's first turn

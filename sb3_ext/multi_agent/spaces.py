@@ -8,7 +8,7 @@ from gymnasium import spaces
 from stable_baselines3.common.preprocessing import check_for_nested_spaces
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs
 
-from sb3_ext.multi_agent.opponents import without_mask
+from sb3_ext.multi_agent.masking import without_mask
 
 
 def common_spaces(env: Any, agents: Sequence[str]) -> tuple[spaces.Space[Any], spaces.Space[Any]]:

@@ -11,7 +11,8 @@ from sb3_contrib import MaskablePPO, RecurrentPPO
 from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 
-from sb3_ext.multi_agent.opponents import ModelOpponent, RandomOpponent, as_opponent, legal_actions, opponent_name
+from sb3_ext.multi_agent.masking import legal_actions
+from sb3_ext.multi_agent.opponents import ModelOpponent, RandomOpponent, as_opponent, opponent_name
 from sb3_ext.zoo.multi_agent.players import (
     connect_four_one_ply,
     tic_tac_toe_losses,

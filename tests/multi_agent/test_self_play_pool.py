@@ -67,6 +67,13 @@ def test_uniform(tmp_path: Path) -> None:
     assert list(counts.values()) == pytest.approx([200] * 3, abs=50)
 
 
+def test_a_share_of_the_games_is_against_the_newest(tmp_path: Path) -> None:
+    pool = filled(tmp_path, sampling="uniform", latest_share=0.4)
+    np.testing.assert_allclose(pool.probabilities(list(pool.snapshots)), [0.2, 0.2, 0.6])
+    with pytest.raises(ValueError, match=r"latest_share must lie between 0 and 1, got 1\.5"):
+        OpponentPool(tmp_path, latest_share=1.5)
+
+
 def test_prioritized_prefers_whom_the_learner_loses_to(tmp_path: Path) -> None:
     pool = filled(tmp_path, sampling="prioritized", power=2.0)
     names = list(pool.snapshots)

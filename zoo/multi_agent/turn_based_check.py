@@ -12,7 +12,8 @@ import numpy as np
 from pettingzoo import AECEnv
 from pettingzoo.utils import BaseWrapper
 
-from sb3_ext.multi_agent.opponents import RandomOpponent, without_mask
+from sb3_ext.multi_agent.masking import without_mask
+from sb3_ext.multi_agent.opponents import RandomOpponent
 from sb3_ext.multi_agent.self_play import SelfPlayEnv
 
 CLASSIC_IDS = (

@@ -5,6 +5,8 @@ import pickle
 import numpy as np
 import pytest
 from gymnasium import spaces
+from pettingzoo.test.state_test import state_test
+from pettingzoo.utils.conversions import parallel_to_aec
 from PIL import ImageColor
 
 from sb3_ext.envs.grid.frames import GridPainter
@@ -48,6 +50,19 @@ def test_actions_that_are_none(actions, message):
 def test_arrays_of_one_number_are_actions():
     """What a policy's ``predict`` returns."""
     assert joint_index({"a": np.array(1), "b": np.int64(2)}, {"a": 5, "b": 3}) == 5
+
+
+@pytest.mark.parametrize("make", [Carry, Tag])
+@pytest.mark.filterwarnings("error", "ignore:State numpy array is all zeros")
+def test_the_state_is_what_all_observe(make):
+    state_test(parallel_to_aec(make()), make())
+    env = make()
+    env.reset()
+    for _ in range(5):
+        observations, *_ = env.step(dict.fromkeys(env.agents, 1))
+        assert env.state_space == env.observation_space(env.possible_agents[0])
+        assert env.state_space.contains(env.state())
+        assert env.state() == env.state_index == observations[env.possible_agents[0]]
 
 
 def test_stepping_too_early_or_with_a_missing_action():

@@ -1,4 +1,7 @@
-"""Steps environments at random through PettingZooVecEnv and beside it by hand, and compares every transition."""
+"""Compares PettingZooVecEnv with the raw environment, transition by transition, over random play.
+
+The raw environment is a second copy that is given the same seeds and the same actions, and is stepped by hand.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -36,7 +39,7 @@ class Checked:
     padded: bool = False
 
 
-def check_transitions(make_env: Callable[[], Any], n_steps: int = 1000, seed: int = 0, action_seed: int = 0) -> Checked:
+def check_parallel(make_env: Callable[[], Any], n_steps: int = 1000, seed: int = 0, action_seed: int = 0) -> Checked:
     """Compares one copy with an equally seeded environment that is stepped by hand.
 
     Raises:
