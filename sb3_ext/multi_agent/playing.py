@@ -7,6 +7,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from gymnasium import spaces
 from pettingzoo import AECEnv, ParallelEnv
+from stable_baselines3.common.preprocessing import is_image_space, is_image_space_channels_first
+from stable_baselines3.common.vec_env import VecTransposeImage
 
 from sb3_ext.multi_agent.masking import legal_actions, without_mask
 from sb3_ext.multi_agent.opponents import ModelOpponent, Opponent, as_opponent
@@ -101,6 +103,8 @@ def _seated(model: ModelOpponent, env: MultiAgentEnv, agent: str) -> Opponent:
         expected = expected["observation"]  # a centralised critic's actor
     if expected.shape == given.shape:
         return model
+    if _turned(given) == expected.shape:
+        return model  # SB3 turns images itself
     if isinstance(given, spaces.Box):
         indicator = AgentIndicator(given, possible_agents(env))
         if indicator.space.shape == expected.shape:
@@ -108,6 +112,13 @@ def _seated(model: ModelOpponent, env: MultiAgentEnv, agent: str) -> Opponent:
     raise ValueError(
         f"{model.name} expects observations like {expected}, {agent} gets {given}; wrap the environment as in training"
     )
+
+
+def _turned(space: spaces.Space[Any]) -> tuple[int, ...] | None:
+    """Shape of an image with its channels in front; None for what has none at its end."""
+    if not isinstance(space, spaces.Box) or not is_image_space(space) or is_image_space_channels_first(space):
+        return None
+    return VecTransposeImage.transpose_space(space).shape
 
 
 def possible_agents(env: Any) -> list[str]:

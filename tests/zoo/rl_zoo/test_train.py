@@ -200,7 +200,7 @@ MISTAKES = {
     "train -f torn.yml": "torn.yml",
     "train --gym-packages nowhere": "No module named 'nowhere'",
     "enjoy --algo sac --env Pendulum-v1 -f logs": "train one: sb3-ext train --algo sac --env Pendulum-v1 -f logs",
-    "enjoy --algo reinforce": "train one: sb3-ext train --algo reinforce --env CartPole-v1",
+    "enjoy --algo reinforce --env Taxi-v4": "train one: sb3-ext train --algo reinforce --env Taxi-v4",
     "record-video --algo grpo --env Nowhere": "there is no environment 'Nowhere'",
 }
 
