@@ -43,12 +43,12 @@ class EpisodeTracker:
 
     def __init__(self, n_envs: int):
         self.n_calls = 0
-        self._lengths = np.zeros(n_envs, np.int64)
+        self._started_at = np.zeros(n_envs, np.int64)
         self._episodes: dict[int, Episode] = {}
 
     def forget(self) -> None:
         """The environments are reset."""
-        self._lengths[:] = 0
+        self._started_at[:] = self.n_calls
 
     def step(self, ended: np.ndarray, row: int) -> None:
         """After each step of all environments.
@@ -58,12 +58,10 @@ class EpisodeTracker:
             row: where in the buffer the step stands.
         """
         self.n_calls += 1
-        self._lengths += 1
-        if not ended.any():
-            return
-        for env in np.flatnonzero(ended).tolist():
-            self._episodes[env] = Episode(env, row, int(self._lengths[env]), self.n_calls)
-            self._lengths[env] = 0
+        for env in ended.nonzero()[0].tolist():
+            length = self.n_calls - int(self._started_at[env])
+            self._episodes[env] = Episode(env, row, length, self.n_calls)
+            self._started_at[env] = self.n_calls
 
     def take(self, buffer_size: int) -> list[Episode]:
         """Those since the last call that a buffer of so many rows still holds as a whole."""

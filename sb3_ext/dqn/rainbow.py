@@ -228,7 +228,6 @@ class RainbowDQN(DQN):
             q_values, losses, errors = learn(batch)
             loss = (losses * batch.weights).mean() if self.prioritized else losses.mean()
             losses_of_batches.append(loss.item())
-            q_means.append(q_values.mean().item())
 
             self.policy.optimizer.zero_grad()
             loss.backward()
@@ -236,13 +235,14 @@ class RainbowDQN(DQN):
             self.policy.optimizer.step()
             if self.prioritized:
                 buffer.update_priorities(batch.leaves, errors.detach().cpu().numpy())
+            q_means.append(q_values.detach().mean())
         self._sample_noise(False)
 
         self._n_updates += len(losses_of_batches)
         self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
         if losses_of_batches:
             self.logger.record("train/loss", np.mean(losses_of_batches))
-            self.logger.record("train/q_mean", np.mean(q_means))
+            self.logger.record("train/q_mean", np.mean([mean.item() for mean in q_means]))
 
     def _batches(self, gradient_steps: int, batch_size: int) -> Iterator[Any]:
         """From the buffer; without replay the steps of the last rollout, each once."""
@@ -269,7 +269,7 @@ class RainbowDQN(DQN):
                 targets = dqn_targets(*target)
             self._sample_noise(True)
         q_values = self.q_net(batch.observations).gather(1, batch.actions.long()).flatten()
-        return q_values, F.smooth_l1_loss(q_values, targets, reduction="none"), targets - q_values
+        return q_values, F.smooth_l1_loss(q_values, targets, reduction="none"), targets - q_values.detach()
 
     def _categorical_losses(self, batch: Any) -> tuple[th.Tensor, th.Tensor, th.Tensor]:
         """Q(S, A), their losses, and these again as errors (Hessel et al. 2018), each [N]."""
