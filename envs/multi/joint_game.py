@@ -107,9 +107,10 @@ class JointGame(ParallelEnv[str, np.int64, int]):
         """
         if seed is not None or self._np_random is None:
             self._np_random, _ = seeding.np_random(seed)
-        state = (options or {}).get("state")
-        if state is not None and state not in self._goes_on:
-            raise ValueError(f"the game does not go on from state {state!r}: it is none, or the end")
+        given = (options or {}).get("state")
+        state = None if given is None else np.asarray(given)[()]  # state() gives an array of shape ()
+        if state is not None and not (np.isscalar(state) and state in self._goes_on):
+            raise ValueError(f"the game does not go on from state {given!r}: it is none, or the end")
         self.state_index = int(self.mdp.sample_start(self._np_random) if state is None else state)
         self.agents = self.possible_agents[:]
         self._n_steps = 0

@@ -83,7 +83,7 @@ class AgentRowsVecEnv(VecEnv):
     def step_wait(self) -> VecEnvStepReturn:
         """Returns observations [rows, ...], rewards float32 [rows], dones bool [rows], infos.
 
-        The infos are the environment's own, and ``TimeLimit.truncated``; at an agent's end also
+        The infos are the environment's own (but for a key "alive"), and ``TimeLimit.truncated``; at an agent's end also
         ``terminal_observation`` and ``episode`` (as SB3's Monitor); at the end of a copy's episode, in its first row,
         ``team_episode``: return over all agents, length in environment steps. ``{"alive": False}``: no transition.
 
@@ -114,6 +114,7 @@ class AgentRowsVecEnv(VecEnv):
                 if agent in copy.acted:
                     rewards.append(copy.rewards.get(agent, 0.0))
                     info = dict(copy.infos.get(agent) or ())
+                    info.pop("alive", None)  # an environment's own word for something else
                     info["TimeLimit.truncated"] = False
                 else:
                     rewards.append(0.0)

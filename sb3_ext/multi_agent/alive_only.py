@@ -7,6 +7,7 @@ is done at its death. An environment whose agents all live to the end needs none
 """
 
 import sys
+import warnings
 from collections.abc import Generator
 from types import FrameType
 from typing import Any
@@ -17,7 +18,7 @@ from gymnasium import spaces
 from sb3_contrib.common.maskable.buffers import MaskableDictRolloutBuffer, MaskableRolloutBuffer
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.buffers import DictReplayBuffer, DictRolloutBuffer, ReplayBuffer, RolloutBuffer
-from stable_baselines3.common.vec_env import VecEnv, VecNormalize
+from stable_baselines3.common.vec_env import VecEnv, VecMonitor, VecNormalize, unwrap_vec_wrapper
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
 
 
@@ -180,6 +181,8 @@ def refuse_learning_from_the_dead(env: VecEnv, agent: str) -> None:
         env: The environment itself, not a wrapper.
         agent: One that is not alive, for the error's text.
 
+    Warns if its episodes are counted by ``VecMonitor``.
+
     Raises:
         RuntimeError: Then, naming what to pass to the model.
     """
@@ -196,12 +199,19 @@ def refuse_learning_from_the_dead(env: VecEnv, agent: str) -> None:
                 version = _ALIVE_VERSION[type(buffer)].__name__
                 raise RuntimeError(f"{story}. Pass {key}=sb3_ext.multi_agent.{version} to {name}")
         raise RuntimeError(
-            f"{story}, and has no buffer that can leave it out. Take PPO, A2C, MaskablePPO, DQN or SAC, or"
-            " IndependentLearners with one copy and a model for each agent, where no row outlives its agent"
+            f"{story}, and has no buffer that can leave it out. Take PPO, A2C,"
+            " MaskablePPO, SAC or DQN (with n_steps=1), or IndependentLearners with one copy and a model for each"
+            " agent, where no row outlives its agent"
         )
     normalize = model.get_vec_normalize_env()
     if normalize is not None and normalize.training and not isinstance(normalize, AliveVecNormalize):
         raise RuntimeError(f"{story}, and so would the statistics of VecNormalize. Use AliveVecNormalize instead")
+    if model.env is not None and unwrap_vec_wrapper(model.env, VecMonitor) is not None:
+        warnings.warn(
+            f"{agent!r} is not alive while others are, and VecMonitor counts its row's waiting as an episode; leave"
+            " VecMonitor out: the infos of the environment hold the agents' episodes already",
+            stacklevel=2,
+        )
 
 
 def _who_learns_from(env: VecEnv) -> BaseAlgorithm | None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import gymnasium as gym
+import numpy as np
 from pettingzoo import AECEnv, ParallelEnv
 from pettingzoo.utils.conversions import aec_to_parallel
 
@@ -169,10 +170,12 @@ def make_copies(env: EnvOrFactory, n_envs: int) -> list[EnvCopy]:
         n_envs: How many.
 
     Raises:
-        TypeError: If that is no PettingZoo environment.
+        TypeError: If that is no PettingZoo environment, or the number no whole one.
         ValueError: If there are to be none, if the function hands out one environment twice, or for an environment
             without ``possible_agents`` or whose agents take turns.
     """
+    if not isinstance(n_envs, int | np.integer):
+        raise TypeError(f"n_envs must be a whole number, got {n_envs!r}")
     if n_envs < 1:
         raise ValueError(f"n_envs must be at least 1, got {n_envs}")
     if callable(env) and not isinstance(env, (ParallelEnv, AECEnv)):

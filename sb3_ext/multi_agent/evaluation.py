@@ -12,6 +12,7 @@ from itertools import permutations
 from typing import Any
 
 import numpy as np
+from pettingzoo import AECEnv, ParallelEnv
 from scipy.stats import binomtest
 
 from sb3_ext.multi_agent.playing import LineUp, MultiAgentEnv, possible_agents
@@ -118,6 +119,7 @@ def evaluate_multi_agent(
         deterministic: Whether models play their best action instead of drawing one.
 
     Raises:
+        TypeError: If ``env_fn`` is no function that makes an environment.
         ValueError: If an agent has no player or a key no agent.
 
     Example:
@@ -127,7 +129,7 @@ def evaluate_multi_agent(
         >>> result.returns.shape, float(result.team_returns.sum())  # what one wins the other loses
         ((10, 2), 0.0)
     """
-    env = env_fn()
+    env = _made(env_fn)
     agents = possible_agents(env)
     key_of = _assign(list(players), agents)
     line_up = LineUp(env, {agent: players[key] for agent, key in key_of.items()}, deterministic)
@@ -158,9 +160,12 @@ def evaluate_matches(
             plays the same game again and again; a warning says so, for the interval then means nothing.
 
     Raises:
-        ValueError: If the environment has not two agents.
+        TypeError: If ``env_fn`` is no function that makes an environment.
+        ValueError: If the environment has not two agents, or if there are fewer than two players.
     """
-    env = env_fn()
+    if len(players) < 2:
+        raise ValueError(f"a match needs two players, got {list(players)}")
+    env = _made(env_fn)
     agents = possible_agents(env)
     if len(agents) != 2:
         raise ValueError(f"matches are games for two, {env} has the agents {agents}; use evaluate_multi_agent")
@@ -181,6 +186,13 @@ def evaluate_matches(
             )
     env.close()
     return MatchTable(list(players), agents, wins=counts[1], draws=counts[0], losses=counts[-1])
+
+
+def _made(env_fn: Callable[[], MultiAgentEnv]) -> MultiAgentEnv:
+    env: Any = env_fn() if callable(env_fn) else env_fn
+    if not callable(env_fn) or not isinstance(env, AECEnv | ParallelEnv):
+        raise TypeError(f"env_fn must be a function that makes a PettingZoo environment, got {env!r} of {env_fn!r}")
+    return env
 
 
 def _assign(keys: list[str], agents: list[str]) -> dict[str, str]:

@@ -54,8 +54,8 @@ class IndependentLearners:
 
     Raises:
         TypeError: For what is neither a model nor a function, or no PettingZoo environment.
-        ValueError: For an agent without a model or with two, a pattern that no agent matches, or agents of one model
-            whose spaces differ.
+        ValueError: For an agent without a model or with two, a pattern that no agent matches, one model under two
+            names, or agents of one model whose spaces differ.
     """
 
     def __init__(
@@ -68,6 +68,7 @@ class IndependentLearners:
     ) -> None:
         copies = make_copies(env, n_envs)
         groups = _assign(list(models), copies[0].possible_agents)
+        _refuse_twins(models)
         self.agent_indicator = agent_indicator
         self._hub = Hub(copies, seed)
         if seed is not None:
@@ -163,13 +164,18 @@ class IndependentLearners:
 
         Raises:
             FileNotFoundError: If the folder, or a model in it, is missing.
+            ValueError: If a file is damaged.
         """
         folder = Path(folder)
         if not (folder / INDEX).exists():
             raise FileNotFoundError(f"{folder} holds no {INDEX}, so it was not written by IndependentLearners.save")
-        saved = json.loads((folder / INDEX).read_text())
-        factories = {name: _loader(folder, **entry) for name, entry in saved["models"].items()}
-        return cls(factories, env, n_envs, seed, saved["agent_indicator"])
+        try:
+            saved = json.loads((folder / INDEX).read_text())
+            factories = {name: _loader(folder, **entry) for name, entry in saved["models"].items()}
+            agent_indicator = bool(saved["agent_indicator"])
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"{folder / INDEX} is damaged ({error!r}); the models beside it can be loaded") from error
+        return cls(factories, env, n_envs, seed, agent_indicator)
 
 
 def _loader(folder: Path, file: str, **entry: Any) -> Callable[[VecEnv], BaseAlgorithm]:
@@ -195,6 +201,17 @@ def _model(model: Model, env: VecEnv) -> BaseAlgorithm:
     if made.env is None or made.env.unwrapped is not env:
         raise ValueError("the model was made for another environment; the function must use the one that it is given")
     return made
+
+
+def _refuse_twins(models: Mapping[str, Model]) -> None:
+    names: dict[int, str] = {}
+    for name, model in models.items():
+        twin = names.setdefault(id(model), name)
+        if twin != name and isinstance(model, BaseAlgorithm):
+            raise ValueError(
+                f"{twin!r} and {name!r} are to have the same model, which can learn from one environment only; name"
+                " its agents by one pattern (as in fnmatch), or give each a model of its own"
+            )
 
 
 def _assign(patterns: list[str], agents: list[str]) -> dict[str, list[str]]:

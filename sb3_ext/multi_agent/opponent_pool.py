@@ -240,6 +240,7 @@ class OpponentPool:
 
 def _replace(path: Path, content: bytes) -> None:
     """Writes a file so that a reader, or a crash, sees the old one or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)  # somebody may have moved the folder away
     partial = path.with_name(f".{path.name}.partial")
     partial.write_bytes(content)
     os.replace(partial, path)

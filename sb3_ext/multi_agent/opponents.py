@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from gymnasium import spaces
+from stable_baselines3.common.base_class import BaseAlgorithm
 
 
 class Opponent(Protocol):
@@ -58,7 +59,8 @@ class RandomOpponent:
 class ModelOpponent:
     """Plays as an SB3 model or policy does, masked where the policy takes masks (MaskablePPO).
 
-    It asks the policy, not the algorithm: a DQN is greedy, without the exploration of its training.
+    It asks the policy, not the algorithm: a DQN is greedy, without the exploration of its training. A model whose
+    environment is in a ``VecNormalize`` sees observations normalised by that; to a loaded one, give it by ``set_env``.
 
     Args:
         model: Anything with SB3's ``predict``.
@@ -71,6 +73,7 @@ class ModelOpponent:
         self.deterministic = deterministic
         self.name = name or type(model).__name__
         self._takes_masks = "action_masks" in inspect.signature(self.policy.predict).parameters
+        self._normalize = model.get_vec_normalize_env() if isinstance(model, BaseAlgorithm) else None
 
     def __call__(
         self, observation: Any, action_mask: np.ndarray | None, agent: str, generator: np.random.Generator
@@ -82,10 +85,20 @@ class ModelOpponent:
         """
         masks = {"action_masks": action_mask} if self._takes_masks and action_mask is not None else {}
         with _torch_draws_from(generator):
-            action, state = self.policy.predict(observation, deterministic=self.deterministic, **masks)
+            seen = self._normalized(observation)
+            action, state = self.policy.predict(seen, deterministic=self.deterministic, **masks)
         if state is not None:
             raise NotImplementedError(f"{self.name} is recurrent, which opponents are not: nothing keeps its state")
         return action
+
+    def _normalized(self, observation: Any) -> Any:
+        normalize = self._normalize
+        if normalize is None or not normalize.norm_obs:
+            return observation
+        if isinstance(normalize.obs_rms, dict) and not isinstance(observation, dict):  # a centralised critic's actor
+            own = normalize.obs_rms.get("observation")
+            return observation if own is None else normalize._normalize_obs(observation, own).astype(np.float32)
+        return normalize.normalize_obs(observation)
 
 
 @contextmanager

@@ -22,7 +22,8 @@ class PettingZooVecEnv(AgentRowsVecEnv):
     agents that are not alive say ``alive=False`` in their infos until their copy's next episode; a model learns there
     with a buffer that leaves them out (``AliveRolloutBuffer`` and its like) and normalises with ``AliveVecNormalize``;
     without, it is stopped with an error. ``num_timesteps`` of the model counts rows, ``env_steps`` here counts steps of
-    the environment. What SB3's Monitor reports is in the infos already, of agents and of the team (``TeamCallback``).
+    the environment. What SB3's Monitor reports is in the infos already, of agents and of the team (``TeamCallback``);
+    ``VecMonitor`` would overwrite it, and where agents die before others count their rows' waiting as episodes.
 
     A copy is reset in the step in which its last agent ends, and is not seeded again.
 

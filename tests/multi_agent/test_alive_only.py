@@ -12,7 +12,7 @@ from stable_baselines3 import A2C, DQN, PPO
 from stable_baselines3.common.buffers import RolloutBuffer
 from stable_baselines3.common.callbacks import BaseCallback, EvalCallback
 from stable_baselines3.common.evaluation import evaluate_policy
-from stable_baselines3.common.vec_env import VecFrameStack, VecNormalize
+from stable_baselines3.common.vec_env import VecFrameStack, VecMonitor, VecNormalize
 
 from sb3_ext import REINFORCE
 from sb3_ext.multi_agent import (
@@ -239,6 +239,17 @@ def test_plain_statistics_are_refused_while_they_learn() -> None:
         PPO("MlpPolicy", VecNormalize(vec_env()), **kwargs).learn(500)
     PPO("MlpPolicy", VecNormalize(vec_env(), training=False), **kwargs).learn(100)
     PPO("MlpPolicy", AliveVecNormalize(vec_env()), **kwargs).learn(100)
+
+
+def test_n_step_returns_are_refused_with_a_way_out() -> None:
+    with pytest.raises(RuntimeError, match=r"DQN \(with n_steps=1\)"):
+        DQN("MlpPolicy", vec_env(), n_steps=3, seed=0).learn(500)
+
+
+def test_a_monitor_that_counts_the_dead_is_warned_of() -> None:
+    model = PPO("MlpPolicy", VecMonitor(vec_env()), n_steps=16, seed=0, rollout_buffer_class=AliveRolloutBuffer)
+    with pytest.warns(UserWarning, match="'[ac]' is not alive while others are, and VecMonitor counts"):
+        model.learn(100)
 
 
 def test_evaluating_needs_no_buffer() -> None:

@@ -184,6 +184,15 @@ def test_intervals_are_wilsons() -> None:
     assert all(text in line for text in ("0.950 (0.835 to 0.986)", "20/0/0", "18/1/1"))
 
 
+@pytest.mark.parametrize("evaluate", [evaluate_multi_agent, evaluate_matches])
+def test_an_environment_is_made_by_a_function(evaluate: Any) -> None:
+    for wrong in (tic_tac_toe(), Shared):
+        with pytest.raises(TypeError, match="env_fn must be a function that makes a PettingZoo environment, got"):
+            evaluate({"player_*": "random", "other": "random"}, wrong, 1)
+
+
 def test_matches_are_for_two() -> None:
+    with pytest.raises(ValueError, match=r"needs two players, got \['a'\]"):
+        evaluate_matches({"a": "random"}, tic_tac_toe)
     with pytest.raises(ValueError, match=r"hunter_1.*use evaluate_multi_agent"):
         evaluate_matches({"a": "random", "b": "random"}, Chase)

@@ -487,6 +487,14 @@ def test_save_and_load(tmp_path: Path) -> None:
         IndependentLearners.load(tmp_path, simple_spread_v3.parallel_env)
 
 
+def test_a_damaged_index_is_named(tmp_path: Path) -> None:
+    IndependentLearners({"*": dqn}, scripted(TOGETHER)).save(tmp_path)
+    for text in ("{", "[]", '{"models": {}}', '{"models": {"*": 3}, "agent_indicator": false}'):
+        (tmp_path / "learners.json").write_text(text)
+        with pytest.raises(ValueError, match=r"learners\.json is damaged"):
+            IndependentLearners.load(tmp_path, scripted(TOGETHER))
+
+
 # --- bad input
 
 
@@ -524,6 +532,12 @@ def test_what_is_no_model(model: Any, error: type[Exception], message: str) -> N
 def test_agents_of_one_model_must_see_alike() -> None:
     with pytest.raises(ValueError, match="observation spaces differ"):
         IndependentLearners({"*": dqn}, simple_adversary_v3.parallel_env)
+
+
+def test_one_model_under_two_names() -> None:
+    model = IndependentLearners({"*": dqn}, scripted(TOGETHER)).models["*"]
+    with pytest.raises(ValueError, match=r"'a' and 'b' are to have the same model.*by one pattern"):
+        IndependentLearners({"a": model, "b": model}, scripted(TOGETHER))
 
 
 def test_callbacks_of_nobody() -> None:

@@ -10,6 +10,7 @@ from gymnasium import spaces
 from sb3_contrib import MaskablePPO, RecurrentPPO
 from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
 from sb3_ext.multi_agent.masking import legal_actions
 from sb3_ext.multi_agent.opponents import ModelOpponent, RandomOpponent, as_opponent, opponent_name
@@ -79,6 +80,18 @@ def test_masked_model_keeps_to_the_mask() -> None:
     mask = np.array([False, True, False, True, False])
     assert set(draws(ModelOpponent(model(MaskablePPO)), mask)) == {1, 3}
     assert len(set(draws(ModelOpponent(model(MaskablePPO), deterministic=True), mask))) == 1
+
+
+def test_a_model_sees_observations_normalised_as_in_its_training() -> None:
+    env = VecNormalize(DummyVecEnv([Board]))
+    learned = PPO("MlpPolicy", env, seed=0, n_steps=8, batch_size=8)
+    env.obs_rms.mean += 50.0
+    seen: list[Any] = []
+    learned.policy.predict = lambda observation, **kwargs: (seen.append(observation), None)  # type: ignore
+    for norm_obs, expected in ((True, env.normalize_obs(OBSERVATION)), (False, OBSERVATION)):
+        env.norm_obs = norm_obs
+        ModelOpponent(learned)(OBSERVATION, None, "player_0", np.random.default_rng(0))
+        np.testing.assert_array_equal(seen.pop(), expected)
 
 
 def test_dqn_is_greedy() -> None:

@@ -12,6 +12,7 @@ from mpe2 import simple_adversary_v3, simple_speaker_listener_v4, simple_spread_
 from pettingzoo.butterfly import knights_archers_zombies_v11
 from pettingzoo.classic import rps_v2, tictactoe_v3
 from pettingzoo.utils.conversions import aec_to_parallel, parallel_to_aec
+from stable_baselines3 import PPO
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import VecFrameStack, VecMonitor, VecNormalize
 from supersuit import pad_observations_v0
@@ -161,6 +162,19 @@ def test_infos_pass_through_and_belong_to_the_row() -> None:
         *_, infos = env.step(np.zeros(6, int))
     assert infos[2]["time"] == 7
     assert env.reset_infos[2] == {"time": 0, "who": "c"}
+
+
+def test_an_environments_own_info_alive_is_not_taken_for_ours() -> None:
+    class Telling(ScriptedEnv):
+        def _info(self, agent: str) -> dict[str, Any]:
+            return super()._info(agent) | {"alive": self.time < self.lives[agent][1]}
+
+    env = PettingZooVecEnv(lambda: Telling(TOGETHER), seed=0)
+    model = PPO("MlpPolicy", env, n_steps=8, batch_size=8, seed=0).learn(16)
+    assert model.num_timesteps == 16
+    env.reset()
+    reported = [env.step(np.zeros(2, int))[3] for _ in range(4)]
+    assert not any("alive" in info for infos in reported for info in infos)
 
 
 def test_what_was_handed_out_does_not_change() -> None:
@@ -539,6 +553,7 @@ one_env = ScriptedEnv(TOGETHER)
     ("env", "n_envs", "error", "message"),
     [
         (scripted(), 0, ValueError, "n_envs must be at least 1, got 0"),
+        (scripted(), 1.5, TypeError, "n_envs must be a whole number, got 1.5"),
         (scripted(), -2, ValueError, "got -2"),
         (lambda: one_env, 2, ValueError, "same environment twice"),
         (one_env, 2, TypeError, "need a function"),
@@ -548,7 +563,7 @@ one_env = ScriptedEnv(TOGETHER)
         (NoPossibleAgents, 1, ValueError, "possible_agents"),
         (tictactoe_v3.env, 1, ValueError, "take turns.*SelfPlayEnv"),
     ],
-    ids=["none", "negative", "twice", "instance", "gymnasium", "number", "name", "possible_agents", "turns"],
+    ids=["none", "half", "negative", "twice", "instance", "gymnasium", "number", "name", "possible_agents", "turns"],
 )
 def test_what_is_no_environment(env: Any, n_envs: int, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):

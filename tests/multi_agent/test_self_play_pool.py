@@ -104,6 +104,14 @@ def test_the_oldest_are_deleted_and_numbers_are_not_used_again(tmp_path: Path) -
     }
 
 
+def test_a_folder_that_is_moved_away_does_not_end_the_training(tmp_path: Path) -> None:
+    pool = filled(tmp_path / "pool", 1)
+    (tmp_path / "pool").rename(tmp_path / "elsewhere")
+    assert pool.add(learner()) == "snapshot_0002"
+    pool.record([("snapshot_0002", 1)])
+    assert OpponentPool(tmp_path / "pool").elo == pool.elo > 1000
+
+
 # --- players
 
 

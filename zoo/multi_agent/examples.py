@@ -31,7 +31,9 @@ class Example:
         ways: How to learn: "shared" (one model for all agents), "centralized" (likewise, with a critic that sees the
             state), "independent" (models of their own), "self-play". The first one is the default.
         teams: Name to pattern of the agents whose returns are added up.
-        settings: What only this kind needs.
+        settings: What only this kind needs. Of team games: "film", the arguments of ``pictures.film``;
+            "eval_episodes"; "deterministic": whether models play their best actions when evaluated and filmed, else
+            they draw; "deaths": whether agents die before others.
     """
 
     about: str
@@ -83,12 +85,12 @@ SPREAD = {
     "policy": "MlpPolicy", "n_steps": 128, "batch_size": 512, "n_epochs": 5, "learning_rate": "lin_0.001",
     "gamma": 0.95, "gae_lambda": 0.95, "ent_coef": 0.01,
 }  # fmt: skip
+SPREAD_CENTRAL = {**SPREAD, "policy": "CentralizedCriticPolicy"}
 GRADIENT = {
     "policy": "MlpPolicy", "n_steps": 4, "learning_rate": 0.05, "gamma": 1.0, "vf_coef": 1.0, "max_grad_norm": 100.0,
     "use_rms_prop": False, "policy_kwargs": {"net_arch": [], "optimizer_class": torch.optim.SGD},
 }  # fmt: skip
 """The plain policy gradient: a logit for each action, a step of 0.1 (weight and bias of the logit both move)."""
-SPREAD_CENTRAL = {**SPREAD, "policy": "CentralizedCriticPolicy"}
 TUTORIAL = Recipe("ppo", 300_000, 8, None, {"policy": "MlpPolicy", "learning_rate": 1e-3, "batch_size": 256})
 """What PettingZoo's tutorials of SB3 train with."""
 EXAMPLES: dict[str, Example] = {
@@ -138,20 +140,23 @@ EXAMPLES: dict[str, Example] = {
             "policy": "MlpPolicy", "n_steps": 256, "batch_size": 1024, "n_epochs": 5, "learning_rate": "lin_0.001",
             "gamma": 0.99, "ent_coef": 0.01,
         })}},
-        settings={"film": {"episodes": 1, "frames_per_second": 25}, "eval_episodes": 40, "deaths": True},
+        settings={
+            "film": {"episodes": 1, "frames_per_second": 25, "width": 640}, "eval_episodes": 40, "deaths": True,
+            "deterministic": False,
+        },
     ),
     "connect_four": Example(
         "four in a row by self-play: MaskablePPO, OpponentPool, Elo",
         "board_game",
         partial(board_game, "connect_four_v3"),
-        {"self-play": {"*": Recipe("ppo_mask", 12_000_000, 128, None, {
-            "policy": "MlpPolicy", "n_steps": 64, "batch_size": 2048, "n_epochs": 3, "learning_rate": 1e-3,
+        {"self-play": {"*": Recipe("ppo_mask", 12_000_000, 256, None, {
+            "policy": "MlpPolicy", "n_steps": 32, "batch_size": 512, "n_epochs": 4, "learning_rate": "lin_0.001",
             "gamma": 0.99, "gae_lambda": 0.95, "normalize_advantage": False,
             "policy_kwargs": {"net_arch": [256], "features_extractor_class": BoardConvolution},
         })}},
         settings={
-            "games": "connect_four", "opponents": {"one-ply": "connect_four_one_ply"}, "ent_coef": (0.15, 0.02),
-            "pool": {"sampling": "uniform", "latest_share": 0.5}, "every": 100_000,
+            "games": "connect_four", "opponents": {"one-ply": "connect_four_one_ply"}, "ent_coef": (0.06, 0.006),
+            "pool": {"sampling": "uniform", "latest_share": 0.5, "max_size": 8}, "every": 150_000,
             "film": {"episodes": 3, "frames_per_second": 2},
         },
     ),
@@ -193,18 +198,18 @@ EXAMPLES: dict[str, Example] = {
             about,
             "matrix_game",
             partial(matrix_game, name),
-            {"independent": {f"player_{i}": Recipe("a2c", 250_000, 64, None, GRADIENT) for i in range(2)}},
+            {"independent": {f"player_{i}": Recipe("a2c", n_timesteps, 64, None, GRADIENT) for i in range(2)}},
             settings={"starts": starts},
         )
-        for name, about, starts in (
-            ("prisoners_dilemma", "both come to defect, wherever they start", [
+        for name, n_timesteps, about, starts in (
+            ("prisoners_dilemma", 100_000, "both come to defect, wherever they start", [
                 [[0.9, 0.1], [0.9, 0.1]], [[0.95, 0.05], [0.3, 0.7]], [[0.2, 0.8], [0.8, 0.2]],
             ]),
-            ("stag_hunt", "where they start decides between the good equilibrium and the safe one", [
+            ("stag_hunt", 100_000, "where they start decides between the good equilibrium and the safe one", [
                 [[0.9, 0.1], [0.8, 0.2]], [[0.8, 0.2], [0.6, 0.4]],
                 [[0.3, 0.7], [0.9, 0.1]], [[0.95, 0.05], [0.65, 0.35]],
             ]),
-            ("rock_paper_scissors", "they run round the equilibrium in circles, and only the average arrives", [
+            ("rock_paper_scissors", 300_000, "they run round the equilibrium, and only their average arrives", [
                 [[0.5, 0.3, 0.2], [0.25, 0.35, 0.4]],
             ]),
         )

@@ -15,7 +15,6 @@ from sb3_ext.multi_agent.playing import LineUp
 from sb3_ext.zoo.curves import draw_runs, label_axes
 
 Curves = dict[str, tuple[list[int], list[float]]]
-_WIDTH = 320  # of a film, in pixels, at most
 
 
 def draw_curves(curves: Curves, random: dict[str, np.ndarray], title: str, path: Path) -> None:
@@ -33,7 +32,7 @@ def draw_curves(curves: Curves, random: dict[str, np.ndarray], title: str, path:
         if run[0]:
             draw_runs(axes, [run], color=f"C{index}")
         axes.axhline(random[team].mean(), color="0.5", linestyle="--", linewidth=1, label="random play")
-        label_axes(axes, team)
+        label_axes(axes, team if len(curves) > 1 else "")
         axes.legend(frameon=False)
     figure.savefig(path, dpi=100)
 
@@ -41,43 +40,45 @@ def draw_curves(curves: Curves, random: dict[str, np.ndarray], title: str, path:
 class _ParallelCamera(BaseParallelWrapper[Any, Any, Any]):
     """Photographs a parallel environment after every reset and step."""
 
-    def __init__(self, env: Any) -> None:
+    def __init__(self, env: Any, width: int) -> None:
         super().__init__(env)
+        self.width = width
         self.frames: list[np.ndarray] = []
 
     def reset(self, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
         result = super().reset(seed=seed, options=options)
-        self.frames.append(picture(self.env))
+        self.frames.append(picture(self.env, self.width))
         return result
 
     def step(self, actions: Any) -> Any:
         result = super().step(actions)
-        self.frames.append(picture(self.env))
+        self.frames.append(picture(self.env, self.width))
         return result
 
 
 class _TurnCamera(BaseWrapper[Any, Any, Any]):
     """The same for an environment whose agents take turns."""
 
-    def __init__(self, env: Any) -> None:
+    def __init__(self, env: Any, width: int) -> None:
         super().__init__(env)
+        self.width = width
         self.frames: list[np.ndarray] = []
 
     def reset(self, seed: int | None = None, options: dict[str, Any] | None = None) -> None:
         super().reset(seed=seed, options=options)
-        self.frames.append(picture(self.env))
+        self.frames.append(picture(self.env, self.width))
 
     def step(self, action: Any) -> None:
         super().step(action)
         if action is not None:
-            self.frames.append(picture(self.env))
+            self.frames.append(picture(self.env, self.width))
 
 
-def picture(env: Any) -> np.ndarray:
-    """What the environment draws, uint8 [height, width, 3], made smaller if it is large."""
+def picture(env: Any, width: int) -> np.ndarray:
+    """What the environment draws, uint8 [height, at most width, 3]."""
     image = Image.fromarray(np.asarray(env.render(), dtype=np.uint8))
-    if image.width > _WIDTH:
-        image = image.resize((_WIDTH, round(image.height * _WIDTH / image.width)), Image.Resampling.BOX)
+    if image.width > width:
+        image = image.resize((width, round(image.height * width / image.width)), Image.Resampling.BOX)
     return np.array(image)
 
 
@@ -88,6 +89,8 @@ def film(
     episodes: int = 3,
     frames_per_second: float = 10,
     seed: int = 0,
+    width: int = 320,
+    deterministic: bool = True,
 ) -> Path:
     """Films trained play, with a second's pause at the end of each episode.
 
@@ -98,10 +101,12 @@ def film(
         episodes: How many.
         frames_per_second: Steps a second.
         seed: Of the episodes.
+        width: Of the film in pixels, at most.
+        deterministic: Whether models play their best action instead of drawing one.
     """
     env = make_env()
-    camera: Any = _TurnCamera(env) if isinstance(env, AECEnv) else _ParallelCamera(env)
-    line_up = LineUp(camera, {agent: player_of(agent) for agent in env.possible_agents}, deterministic=True)
+    camera: Any = (_TurnCamera if isinstance(env, AECEnv) else _ParallelCamera)(env, width)
+    line_up = LineUp(camera, {agent: player_of(agent) for agent in env.possible_agents}, deterministic)
     generator = np.random.default_rng(seed)
     frames: list[np.ndarray] = []
     for _ in range(episodes):

@@ -26,10 +26,14 @@ def run(name: str, example: Example, options: argparse.Namespace) -> int:
     n_episodes = example.settings.get("eval_episodes", 100)
     rows = evaluate(example, trained, n_episodes, options.seed)
     print(table(example, rows, n_episodes))
-    title = f"{name}, {options.way}: " + ", ".join(f"{who} {recipe.algo}" for who, recipe in models.items())
+    algos = {recipe.algo for recipe in models.values()}
+    who = algos.pop() if len(algos) == 1 else ", ".join(f"{recipe.algo} {names}" for names, recipe in models.items())
+    title = f"{name}: {options.way}, {who}"
     draw_curves(trained.curves, rows[0][1], title, options.output / "curve.png")
-    file = film(partial(example.make_env, render_mode="rgb_array"), trained.player_of, options.output / "play.gif",
-                seed=options.seed, **example.settings.get("film", {}))  # fmt: skip
+    how = {"seed": options.seed, "deterministic": _deterministic(example), **example.settings["film"]}
+    file = film(
+        partial(example.make_env, render_mode="rgb_array"), trained.player_of, options.output / "play.gif", **how
+    )
     print(f"curve  {options.output / 'curve.png'}\nfilm   {file}")
     return 130 if trained.interrupted else 0
 
@@ -39,7 +43,7 @@ Row = tuple[tuple[bool, ...], dict[str, np.ndarray]]
 
 
 def evaluate(example: Example, trained: Trained, n_episodes: int, seed: int) -> list[Row]:
-    """Every mixture of trained and random teams, all random first; models play their best action."""
+    """Every mixture of trained and random teams, all random first."""
     env = example.make_env()
     agents = list(env.possible_agents)
     env.close()
@@ -49,13 +53,19 @@ def evaluate(example: Example, trained: Trained, n_episodes: int, seed: int) -> 
         for learned, pattern in zip(mixture, example.teams.values(), strict=True):
             members = [agent for agent in agents if fnmatchcase(agent, pattern)]
             players |= {agent: trained.player_of(agent) if learned else "random" for agent in members}
-        result = evaluate_multi_agent(players, example.make_env, n_episodes, EVALUATION_SEED + seed)
+        result = evaluate_multi_agent(
+            players, example.make_env, n_episodes, EVALUATION_SEED + seed, _deterministic(example)
+        )
         returns = {
             team: result.returns[:, [fnmatchcase(agent, pattern) for agent in result.agents]].sum(axis=1)
             for team, pattern in example.teams.items()
         }
         rows.append((mixture, returns))
     return rows
+
+
+def _deterministic(example: Example) -> bool:
+    return example.settings.get("deterministic", True)
 
 
 def table(example: Example, rows: list[Row], n_episodes: int) -> str:

@@ -82,6 +82,15 @@ def test_no_game_begins_where_it_has_ended(state):
         env.reset(options={"state": state})
 
 
+def test_a_game_goes_on_from_what_state_returns():
+    env = Tag()
+    env.reset(options={"state": 5})
+    env.reset(options={"state": env.state()})
+    assert env.state_index == 5
+    with pytest.raises(ValueError, match=r"does not go on from state \[5\]"):
+        env.reset(options={"state": [5]})
+
+
 def test_spaces_and_agents():
     env = Tag(["S.", ".S", ".R"])
     assert env.possible_agents == ["chaser_0", "chaser_1", "runner_0"]
