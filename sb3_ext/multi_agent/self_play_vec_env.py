@@ -53,9 +53,11 @@ class SelfPlayVecEnv(VecEnv):
         opponents: As in ``SelfPlayEnv``.
         seat: The learner's: ``"random"``, ``"alternating"`` or an agent's name.
         seed: Of all randomness.
+        random_opening: Games begin with 0 to so many random moves, drawn anew for each. Without them strong players
+            come to play a few games over and over, and forget the others.
 
     Raises:
-        ValueError: If there is no such seat.
+        ValueError: If there is no such seat, or for a negative ``random_opening``.
         TypeError: If ``opponents`` is no player.
 
     Example:
@@ -66,11 +68,19 @@ class SelfPlayVecEnv(VecEnv):
     """
 
     def __init__(
-        self, games: BoardGames, opponents: Any = "random", seat: str = "random", seed: int | None = None
+        self,
+        games: BoardGames,
+        opponents: Any = "random",
+        seat: str = "random",
+        seed: int | None = None,
+        random_opening: int = 0,
     ) -> None:
         if seat not in ("random", "alternating", *games.agents):
             raise ValueError(f"there is no seat {seat!r}; choose 'random', 'alternating' or one of {games.agents}")
+        if random_opening < 0:
+            raise ValueError(f"random_opening must be at least 0, got {random_opening}")
         self.games = games
+        self.random_opening = random_opening
         self.opponents = opponents if hasattr(opponents, "sample") else as_opponent(opponents)
         self.seat_order = seat
         self.render_mode = None
@@ -120,7 +130,7 @@ class SelfPlayVecEnv(VecEnv):
     # --- the games
 
     def _deal(self, boards: np.ndarray) -> None:
-        self.games.reset(boards)
+        self._open(boards)
         self._lengths[boards] = 0
         if self.seat_order == "random":
             self._seats[boards] = self._generator.integers(2, size=len(boards))
@@ -130,6 +140,19 @@ class SelfPlayVecEnv(VecEnv):
             self._seats[boards] = self.games.agents.index(self.seat_order)
         for board in boards.tolist():
             self._players[board] = self._player()
+
+    def _open(self, boards: np.ndarray) -> None:
+        """Begins games with some random moves; anew where these end the game."""
+        self.games.reset(boards)
+        if not self.random_opening:
+            return
+        n_moves = self._generator.integers(self.random_opening + 1, size=len(boards))
+        for i in range(self.random_opening):
+            moving = boards[n_moves > i]
+            legal = self.games.legal(moving)
+            actions = np.argmax(legal * self._generator.random(legal.shape), axis=1)
+            over, _ = self.games.play(moving, actions)
+            self.games.reset(moving[over])
 
     def _player(self) -> tuple[str, Opponent]:
         if hasattr(self.opponents, "sample"):
@@ -160,8 +183,11 @@ class SelfPlayVecEnv(VecEnv):
 
     def _move(self, boards: np.ndarray, actions: np.ndarray) -> None:
         over, rewards = self.games.play(boards, actions)
-        if over.any():
-            self._finish(boards[over], rewards[over])
+        played = self._lengths[boards] > 0  # else the opponent won from the random opening: no game for the learner
+        if (over & played).any():
+            self._finish(boards[over & played], rewards[over & played])
+        if (over & ~played).any():
+            self._deal(boards[over & ~played])
 
     def _finish(self, boards: np.ndarray, rewards: np.ndarray) -> None:
         """Reports games that are over, and deals the next ones."""

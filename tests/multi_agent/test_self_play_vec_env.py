@@ -146,6 +146,24 @@ def test_same_seed_same_games() -> None:
     assert digest(3) != digest(4)
 
 
+def test_games_begin_with_random_moves() -> None:
+    """0 to 3 of them, each number about as often; the learner's side is to move."""
+    env = SelfPlayVecEnv(connect_four(4000), seat="player_0", seed=0, random_opening=3)
+    boards = env.reset()
+    stones = boards.sum(axis=(1, 2, 3))  # after 1 or 3 moves the opponent made one more
+    assert np.bincount(stones, minlength=5)[[0, 2, 4]] / 4000 == pytest.approx([0.25, 0.5, 0.25], abs=0.03)
+    assert (boards[..., 0].sum(axis=(1, 2)) == boards[..., 1].sum(axis=(1, 2))).all()
+    assert len(np.unique(boards.reshape(4000, -1), axis=0)) > 500
+
+
+def test_a_game_that_the_learner_never_played_is_not_reported() -> None:
+    """Random openings of tic-tac-toe often leave the opponent a winning move, or end the game."""
+    env = SelfPlayVecEnv(tic_tac_toe(200), lowest, seed=0, random_opening=7)
+    for _, _, _, dones, infos in play(env, 20)[1:]:
+        assert all(infos[i]["episode"]["l"] >= 1 for i in np.flatnonzero(dones))
+    assert env.action_masks().any(axis=1).all()
+
+
 def test_it_plays_from_a_pool_and_the_callback_rates_it(tmp_path: Path) -> None:
     pool = OpponentPool(tmp_path, sampling="uniform", latest_share=0.5)
     env = SelfPlayVecEnv(tic_tac_toe(8), pool, seed=0)
@@ -170,6 +188,8 @@ def test_sb3_sees_masks_monitor_and_spaces() -> None:
 
 
 def test_bad_input() -> None:
+    with pytest.raises(ValueError, match="random_opening must be at least 0, got -1"):
+        SelfPlayVecEnv(tic_tac_toe(1), random_opening=-1)
     with pytest.raises(ValueError, match="there is no seat 'player_3'; choose 'random', 'alternating' or one of"):
         SelfPlayVecEnv(tic_tac_toe(1), seat="player_3")
     with pytest.raises(TypeError, match="is no player"):

@@ -149,14 +149,15 @@ EXAMPLES: dict[str, Example] = {
         "four in a row by self-play: MaskablePPO, OpponentPool, Elo",
         "board_game",
         partial(board_game, "connect_four_v3"),
-        {"self-play": {"*": Recipe("ppo_mask", 12_000_000, 256, None, {
+        {"self-play": {"*": Recipe("ppo_mask", 10_000_000, 256, None, {
             "policy": "MlpPolicy", "n_steps": 32, "batch_size": 512, "n_epochs": 4, "learning_rate": "lin_0.001",
             "gamma": 0.99, "gae_lambda": 0.95, "normalize_advantage": False,
             "policy_kwargs": {"net_arch": [256], "features_extractor_class": BoardConvolution},
         })}},
         settings={
-            "games": "connect_four", "opponents": {"one-ply": "connect_four_one_ply"}, "ent_coef": (0.06, 0.006),
-            "pool": {"sampling": "uniform", "latest_share": 0.5, "max_size": 8}, "every": 150_000,
+            "games": "connect_four", "opponents": {"one-ply": "connect_four_one_ply"}, "ent_coef": (0.1, 0.01),
+            "random_opening": 8,
+            "pool": {"sampling": "uniform", "latest_share": 0.5, "max_size": 8}, "every": 300_000,
             "film": {"episodes": 3, "frames_per_second": 2},
         },
     ),
