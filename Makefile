@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: help venv demo test test-fast lint types format figures clean
+.PHONY: help venv demo test test-fast notebooks docs lint types format figures clean
 
 help:  ## Show the commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -23,6 +23,12 @@ test: $(INSTALLED)  ## All tests
 
 test-fast: $(INSTALLED)  ## The tests of the edit loop (under three minutes)
 	$(BIN)/python -m pytest -n auto -m 'not slow'
+
+notebooks: $(INSTALLED)  ## Execute all notebooks of the course
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto -p no:doctest --nbmake --nbmake-timeout=180 notebooks
+
+docs: $(INSTALLED)  ## Build the documentation into site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 lint: $(INSTALLED)  ## Check style
 	$(BIN)/ruff check .
@@ -46,4 +52,4 @@ figures: $(INSTALLED)  ## Measure every figure in the README again (two hours)
 	$(BIN)/sb3-ext speed
 
 clean:  ## Remove what was built
-	rm -rf .venv build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv build site *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
