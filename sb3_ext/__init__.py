@@ -11,12 +11,14 @@ if TYPE_CHECKING:
     from sb3_ext.dqn import RainbowDQN
     from sb3_ext.grpo import GRPO
     from sb3_ext.reinforce import REINFORCE
+    from sb3_ext.rlhf import DPO
     from sb3_ext.tabular import SARSA, DoubleQLearning, DynaQ, ExpectedSARSA, MonteCarloControl, QLearning
 
 __version__ = "0.1.0"
 
 _HOME_OF = {
     "ALGOS": "sb3_ext.algos",
+    "DPO": "sb3_ext.rlhf",
     "GRPO": "sb3_ext.grpo",
     "RainbowDQN": "sb3_ext.dqn",
     "REINFORCE": "sb3_ext.reinforce",
@@ -27,6 +29,7 @@ _HOME_OF = {
 
 __all__ = [
     "ALGOS",
+    "DPO",
     "GRPO",
     "REINFORCE",
     "SARSA",

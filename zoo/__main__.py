@@ -20,9 +20,11 @@ COMMANDS = {
     "dqn": "compare the extensions of DQN up to Rainbow: alone, together, each removed",
     "book": "measure the figures of Sutton & Barto again, beside their numbers",
     "multi-agent": "train several agents: shared, independent, self-play, central critic",
+    "rlhf": "align a small language model from end to end, beside the exact optimum",
     "oracle": "hold every estimator against the exact gradient: bias and variance",
     "lab": "solve FrozenLake with Q-learning, compare it with the exact solution, draw how",
     "gap": "compute how far from the optimum the tabular algorithms end",
+    "doctor": "find what is wrong with an environment, an algorithm or a training",
     "check": "grade functions of your own, and train with them",
 }
 

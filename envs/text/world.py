@@ -6,6 +6,7 @@ enumerable: ``responses()`` lists every text that a policy can write, so expecta
     S_t = (x, y_1 .. y_t)     A_t = y_{t+1}     R = score(x, y) at the last token, else 0     Ziegler et al. 2019
 """
 
+import math
 from collections.abc import Sequence
 from itertools import product
 from typing import Any
@@ -125,7 +126,7 @@ class TokenWorld(gym.Env[Tokens, np.int64]):
         """Appends a token.
 
         Raises:
-            ValueError: for a token outside the vocabulary.
+            ValueError: for a token outside the vocabulary, or a reward that is not finite.
             RuntimeError: before ``reset``, or after the end of the text.
         """
         if self._tokens is None:
@@ -148,10 +149,16 @@ class TokenWorld(gym.Env[Tokens, np.int64]):
         Args:
             prompt: number of the prompt.
             tokens: of prompt and response, [context].
+
+        Raises:
+            ValueError: for a reward that is not finite.
         """
         question, response = self.task.prompts[prompt], self.task.decode(tokens[self.prompt_lengths[prompt] :].tolist())
         info = {"is_success": bool(self.task.is_right(question, response)), "prompt": question, "response": response}
-        return float(self.reward(question, response)), info
+        reward = float(self.reward(question, response))
+        if not math.isfinite(reward):
+            raise ValueError(f"the reward of {response!r} in answer to {question!r} is {reward}, no finite number")
+        return reward, info
 
     # --- all texts, demonstrations
 

@@ -1,4 +1,4 @@
-"""Whether foretold probabilities come true: of what is foretold with probability p, a share p should happen."""
+"""Whether predicted probabilities come true: of what is predicted with probability p, a share p should happen."""
 
 from typing import NamedTuple
 
@@ -9,10 +9,10 @@ Floats = NDArray[np.float64]
 
 
 class Calibration(NamedTuple):
-    """What was foretold beside what happened, in bins of the foretold probability; empty bins are left out."""
+    """What was predicted beside what happened, in bins of the predicted probability; empty bins are left out."""
 
     predicted: Floats
-    """mean of the foretold probabilities, [n_bins]"""
+    """mean of the predicted probabilities, [n_bins]"""
     observed: Floats
     """share of what happened, [n_bins]"""
     counts: NDArray[np.int64]
@@ -25,10 +25,10 @@ class Calibration(NamedTuple):
 
 
 def calibration(probabilities: ArrayLike, happened: ArrayLike, n_bins: int = 10) -> Calibration:
-    """Reliability of foretold probabilities, in bins of equal width.
+    """Reliability of predicted probabilities, in bins of equal width.
 
     Args:
-        probabilities: foretold, [n] in [0, 1].
+        probabilities: predicted, [n] in [0, 1].
         happened: 1 or 0, or how probable it really was, [n].
         n_bins: at least 1.
 
@@ -43,15 +43,15 @@ def calibration(probabilities: ArrayLike, happened: ArrayLike, n_bins: int = 10)
         >>> found.predicted, found.observed, round(found.error, 3)
         (array([0.1, 0.9]), array([0. , 0.5]), 0.25)
     """
-    foretold, truth = np.asarray(probabilities, dtype=np.float64), np.asarray(happened, dtype=np.float64)
-    if foretold.ndim != 1 or foretold.shape != truth.shape or not len(foretold):
-        raise ValueError(f"probabilities and happened must be [n], got the shapes {foretold.shape}, {truth.shape}")
-    if not ((foretold >= 0) & (foretold <= 1)).all():
-        raise ValueError(f"probabilities must lie in [0, 1], got {foretold.min():g} to {foretold.max():g}")
+    given, truth = np.asarray(probabilities, dtype=np.float64), np.asarray(happened, dtype=np.float64)
+    if given.ndim != 1 or given.shape != truth.shape or not len(given):
+        raise ValueError(f"probabilities and happened must be [n], got the shapes {given.shape}, {truth.shape}")
+    if not ((given >= 0) & (given <= 1)).all():
+        raise ValueError(f"probabilities must lie in [0, 1], got {given.min():g} to {given.max():g}")
     if n_bins < 1:
         raise ValueError(f"n_bins must be at least 1, got {n_bins}")
-    places = np.minimum((foretold * n_bins).astype(int), n_bins - 1)
+    places = np.minimum((given * n_bins).astype(int), n_bins - 1)
     counts = np.bincount(places, minlength=n_bins)
     kept = counts > 0
-    predicted, observed = (np.bincount(places, each, n_bins)[kept] / counts[kept] for each in (foretold, truth))
+    predicted, observed = (np.bincount(places, each, n_bins)[kept] / counts[kept] for each in (given, truth))
     return Calibration(predicted, observed, counts[kept])

@@ -1,4 +1,4 @@
-"""Calibration: bins by hand, and no error where what is foretold comes true."""
+"""Calibration: bins by hand, and no error where what is predicted comes true."""
 
 import numpy as np
 import pytest

@@ -51,6 +51,13 @@ def test_a_text_that_ends_early_is_worth_nothing():
     assert (reward, terminated, info["is_success"]) == (0, True, False)
 
 
+@pytest.mark.parametrize("reward", [float("nan"), float("inf")])
+def test_a_reward_that_is_not_finite_is_named(reward):
+    world = TokenWorld(**SMALL, prompts=["ba>"], reward=lambda prompt, response: reward)
+    with pytest.raises(ValueError, match=f"the reward of 'bb' in answer to 'ba>' is {reward}, no finite number"):
+        play(world, [2, 2, 0])
+
+
 def test_a_reward_of_ones_own_sees_prompt_and_response():
     seen = []
     world = TokenWorld(**SMALL, prompts=["ba>"], reward=lambda *texts: seen.append(texts) or -2.5)
