@@ -99,9 +99,7 @@ def train(example: Example, recipe: Any, seed: int, folder: Path, progress: Any 
     settings = example.settings
     make_games = getattr(line_games, settings["games"])
     pool = OpponentPool(folder / "pool", **settings["pool"])
-    env = SelfPlayVecEnv(
-        make_games(recipe.n_envs), pool, seed=seed, random_opening=settings.get("random_opening", 0)
-    )
+    env = SelfPlayVecEnv(make_games(recipe.n_envs), pool, seed=seed, random_opening=settings.get("random_opening", 0))
     model = make_model(recipe, env, seed=seed)
     opponents = {name: getattr(players, function) for name, function in settings["opponents"].items()}
     looks = Looks(pool, make_games, {"random": "random", **opponents}, recipe.n_timesteps // N_LOOKS, progress)
