@@ -11,11 +11,12 @@ from matplotlib.figure import Figure
 from stable_baselines3.common.callbacks import BaseCallback
 from tqdm import tqdm
 
+from sb3_ext.algos import load
 from sb3_ext.envs.multi import line_games
 from sb3_ext.multi_agent import OpponentPool, SelfPlayCallback, SelfPlayVecEnv, evaluate_matches
 from sb3_ext.multi_agent.opponents import ModelOpponent
 from sb3_ext.zoo.multi_agent import players
-from sb3_ext.zoo.multi_agent.examples import Example
+from sb3_ext.zoo.multi_agent.examples import Example, shipped_model
 from sb3_ext.zoo.multi_agent.pictures import film
 from sb3_ext.zoo.multi_agent.training import Trained, make_model, with_options
 from sb3_ext.zoo.parallel import count
@@ -101,8 +102,7 @@ def train(example: Example, recipe: Any, seed: int, folder: Path, progress: Any 
     pool = OpponentPool(folder / "pool", **settings["pool"])
     env = SelfPlayVecEnv(make_games(recipe.n_envs), pool, seed=seed, random_opening=settings.get("random_opening", 0))
     model = make_model(recipe, env, seed=seed)
-    opponents = {name: getattr(players, function) for name, function in settings["opponents"].items()}
-    looks = Looks(pool, make_games, {"random": "random", **opponents}, recipe.n_timesteps // N_LOOKS, progress)
+    looks = Looks(pool, make_games, players_of(example), recipe.n_timesteps // N_LOOKS, progress)
     callbacks = [SelfPlayCallback(pool, settings["every"]), EntropySchedule(*settings["ent_coef"]), looks]
     trained = Trained({"*": model}, {})
     try:
@@ -113,26 +113,48 @@ def train(example: Example, recipe: Any, seed: int, folder: Path, progress: Any 
 
 
 def run(name: str, example: Example, options: argparse.Namespace) -> int:
-    """The example from training to pictures; 130 if interrupted, 2 if the folder holds another training's pool."""
+    """The example from training to pictures; 130 if interrupted.
+
+    Raises:
+        ValueError: If the folder holds another training's pool.
+    """
+    if options.shipped:
+        model = load("ppo_mask").load(shipped_model(name), device="cpu")
+        judge(name, example, model, options)
+        return 0
     (recipe,) = with_options(example.ways[options.way], options.n_timesteps, options.n_envs).values()
     if (options.output / "pool" / "index.json").exists():
         raise ValueError(f"{options.output / 'pool'} holds the opponents of an earlier training; move it, or --output")
     with tqdm(total=recipe.n_timesteps, unit="step", unit_scale=True, desc=name, mininterval=0.5) as progress:
         trained, looks = train(example, recipe, options.seed, options.output, progress.update)
     print(f"model  {trained.save(options.output)[0]}\npool   {options.output / 'pool'}")
-    model = trained.models["*"]
-    against = {"trained": model, **looks.opponents}
+    draw(looks, f"{name}: self-play, {recipe.algo}", options.output / "curve.png")
+    print(f"curve  {options.output / 'curve.png'}")
+    judge(name, example, trained.models["*"], options)
+    return 130 if trained.interrupted else 0
+
+
+def players_of(example: Example) -> dict[str, Any]:
+    """The scripted players that it is measured against, by name; the strongest last."""
+    return {"random": "random"} | {
+        who: getattr(players, function) for who, function in example.settings["opponents"].items()
+    }
+
+
+def judge(name: str, example: Example, model: Any, options: argparse.Namespace) -> None:
+    """Prints matches in PettingZoo's own environment, and films games against the strongest player."""
+    opponents = players_of(example)
+    against = {"trained": model, **opponents}
     matches = evaluate_matches(against, example.make_env, N_MATCHES, EVALUATION_SEED + options.seed)
-    print("\n".join(line for line in str(matches).splitlines() if not line.startswith(tuple(looks.opponents))))
+    print("\n".join(line for line in str(matches).splitlines() if not line.startswith(tuple(opponents))))
     if name == "tic_tac_toe":
         report_losses(model)
-    draw(looks, f"{name}: self-play, {recipe.algo}", options.output / "curve.png")
-    *_, last = looks.opponents.values()
-    line_up = dict(zip(looks.make_games(1).agents, (model, last), strict=True))
+    *_, strongest = opponents.values()
+    env = example.make_env()
+    line_up = dict(zip(env.possible_agents, (model, strongest), strict=True))
     shown = film(partial(example.make_env, render_mode="rgb_array"), line_up.__getitem__, options.output / "play.gif",
                  seed=options.seed, **example.settings["film"])  # fmt: skip
-    print(f"curve  {options.output / 'curve.png'}\nfilm   {shown}")
-    return 130 if trained.interrupted else 0
+    print(f"film   {shown}")
 
 
 def report_losses(model: Any) -> None:

@@ -5,7 +5,7 @@ import os
 import sys
 from importlib import import_module
 
-from sb3_ext.zoo.multi_agent.examples import EXAMPLES
+from sb3_ext.zoo.multi_agent.examples import EXAMPLES, shipped_model
 from sb3_ext.zoo.options import folder, nearest_of, not_negative, positive
 
 DETAILS = """An example writes its models, its curve and a film to --output, and prints how it does against random play;
@@ -38,6 +38,7 @@ def parser() -> argparse.ArgumentParser:
     instead = options.add_mutually_exclusive_group()
     instead.add_argument("--compare", action="store_true", help="instead: all ways on equal steps and --seeds")
     instead.add_argument("--tune", type=positive, metavar="N", help="instead: N trials of sb3-ext tune")
+    instead.add_argument("--shipped", action="store_true", help="instead: the model that ships (connect_four)")
     instead.add_argument("--check", action="store_true", help="instead: all environments beside the raw ones; no NAME")
     add("--seeds", type=positive, help="of --compare (default: 5), of a trial of --tune (default: 3)")
     add("--jobs", type=positive, default=os.cpu_count() or 1, help="processes of the last three (default: all CPUs)")
@@ -49,8 +50,8 @@ def main(arguments: list[str]) -> int:
     checked = parser()
     options = checked.parse_args(arguments)
     if options.name is None and not options.check:
-        if options.compare or options.tune:
-            checked.error("--compare and --tune need the NAME of an example")
+        if options.compare or options.tune or options.shipped:
+            checked.error("--compare, --tune and --shipped need the NAME of an example")
         checked.print_help()
         return 0
     try:
@@ -75,6 +76,8 @@ def run_example(options: argparse.Namespace) -> int:
     if options.way not in example.ways:
         raise ValueError(f"{options.name} learns in the way {' or '.join(example.ways)}, not {options.way!r}")
     options.output = folder(options.output or f"runs/multi_agent/{options.name}")
+    if options.shipped and not shipped_model(options.name).exists():
+        raise ValueError(f"no model of {options.name} ships; connect_four's does")
     options.seeds = options.seeds or (3 if options.tune else 5)
     kind = "compare" if options.compare else "tuning" if options.tune else example.kind
     return import_module(f"sb3_ext.zoo.multi_agent.{kind}").run(options.name, example, options)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -171,7 +172,7 @@ EXAMPLES: dict[str, Example] = {
         })}},
         settings={
             "games": "tic_tac_toe", "opponents": {"one-ply": "tic_tac_toe_one_ply", "perfect": "tic_tac_toe_perfect"},
-            "ent_coef": (0.2, 0.03), "pool": {"sampling": "uniform", "latest_share": 0.5}, "every": 20_000,
+            "ent_coef": (0.2, 0.03), "random_opening": 3, "pool": {"sampling": "uniform", "latest_share": 0.5}, "every": 20_000,
             "film": {"episodes": 4, "frames_per_second": 1},
         },
     ),
@@ -216,3 +217,8 @@ EXAMPLES: dict[str, Example] = {
         )
     },
 }  # fmt: skip
+
+
+def shipped_model(name: str) -> Path:
+    """Where the trained model of an example is, if one ships."""
+    return Path(__file__).parent / "models" / f"{name}.zip"

@@ -10,6 +10,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from sb3_ext.envs.multi.line_games import connect_four, tic_tac_toe
 from sb3_ext.multi_agent import OpponentPool, SelfPlayVecEnv
 from sb3_ext.zoo.multi_agent.board_game import EntropySchedule, Looks, play_games
+from sb3_ext.zoo.multi_agent.examples import shipped_model
 from sb3_ext.zoo.multi_agent.networks import BoardConvolution
 from sb3_ext.zoo.multi_agent.players import connect_four_one_ply
 
@@ -91,3 +92,10 @@ def test_tic_tac_toe_improves_within_a_minute(tmp_path):
     trained, looks = train(example, recipe, 0, tmp_path)
     assert np.mean(play_games(trained.models["*"], tic_tac_toe, "random", 200, seed=1) == 1) > 0.85
     assert looks.elo[-1] > 1100
+
+
+def test_the_model_that_ships_wins() -> None:
+    """README: 0.995 against random play, 0.905 against the player that wins or blocks where it can, either seat."""
+    model = MaskablePPO.load(shipped_model("connect_four"), device="cpu")
+    assert np.mean(play_games(model, connect_four, "random", n_games=100, seed=0) == 1) >= 0.95
+    assert np.mean(play_games(model, connect_four, connect_four_one_ply, n_games=200, seed=0) == 1) >= 0.8

@@ -44,6 +44,8 @@ def test_every_example_has_a_line(arguments, capsys):
         (["--compare"], "need the NAME of an example"),
         (["carry", "--compare"], "carry has one way to learn; --compare is for simple_spread"),
         (["connect_four", "--tune", "3"], "--tune is for what one model learns .*: simple_spread, pistonball"),
+        (["--shipped"], "need the NAME of an example"),
+        (["carry", "--shipped"], "no model of carry ships; connect_four's does"),
         (["carry", "--compare", "--check"], "not allowed with argument"),
         (["carry", "-n", "0"], "must be at least 1"),
         (["carry", "--output", "/proc/nowhere"], "cannot write to /proc/nowhere"),
@@ -159,3 +161,11 @@ def test_ctrl_c_keeps_what_was_learned(name, module, picture, short, tmp_path, c
     assert main(["multi-agent", name, "-n", "100000", "--n-envs", "4", "--output", str(tmp_path)]) == 130
     assert list(tmp_path.glob("model_*.zip"))
     assert (tmp_path / picture).exists()
+
+
+def test_the_model_that_ships_is_measured_and_filmed(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(board_game, "N_MATCHES", 2)
+    assert main(["multi-agent", "connect_four", "--shipped"]) == 0
+    assert "one-ply" in capsys.readouterr().out
+    assert is_film(tmp_path / "runs/multi_agent/connect_four/play.gif")
