@@ -172,7 +172,8 @@ EXAMPLES: dict[str, Example] = {
         })}},
         settings={
             "games": "tic_tac_toe", "opponents": {"one-ply": "tic_tac_toe_one_ply", "perfect": "tic_tac_toe_perfect"},
-            "ent_coef": (0.2, 0.03), "random_opening": 3, "pool": {"sampling": "uniform", "latest_share": 0.5}, "every": 20_000,
+            "ent_coef": (0.2, 0.03), "random_opening": 3,
+            "pool": {"sampling": "uniform", "latest_share": 0.5}, "every": 20_000,
             "film": {"episodes": 4, "frames_per_second": 1},
         },
     ),

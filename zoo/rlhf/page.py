@@ -64,7 +64,8 @@ def page(run: Run) -> str:
             "<h2>Over-optimisation</h2>",
             _paragraph(
                 "Reward models of 300 pairs, optimised ever further: the learned score rises, the true reward turns. "
-                "Solid: the exact optimum for smaller and smaller β. Dashed: PPO with hardly any penalty."
+                + ("Solid: the exact optimum for smaller and smaller β. " if run.exact else "")
+                + "Dashed: PPO with hardly any penalty."
             ),
             _picture(draw_hacking(run.curves), "over-optimisation"),
             table(("", "highest true reward", "at √KL", "true reward at √KL = 2"), peaks(run)),

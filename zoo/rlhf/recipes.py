@@ -67,7 +67,7 @@ RECIPES = {
     "reverse": Recipe("reverse", {"length": 3, "n_symbols": 3}, n_demonstrations=40),
     "sort": Recipe("sort", {"length": 3, "n_symbols": 3}, n_demonstrations=40),
     "modular_addition": Recipe("modular_addition", {"modulus": 7}, n_demonstrations=60),
-    "brackets": Recipe("brackets", {"length": 3, "kinds": 1}, n_demonstrations=16),
+    "brackets": Recipe("brackets", {"length": 3, "kinds": 1}, n_demonstrations=16, sft_epochs=5),
     "words": Recipe("words", {}, n_demonstrations=500, judge=3.0, n_tokens=150_000),
 }
 
