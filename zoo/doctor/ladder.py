@@ -163,7 +163,7 @@ def value_of(model: Any, state: int) -> float | None:
             return float(policy.q_net(observation).max())
         if hasattr(policy, "quantile_net"):
             return float(policy.quantile_net(observation).mean(dim=1).max())
-        if hasattr(policy, "critic"):
+        if hasattr(policy, "critic") and hasattr(policy, "actor"):
             return float(smallest(policy.critic(observation, best_actions(policy.actor, observation))))
         if "train/value_loss" not in model.logger.name_to_value:
             return None
