@@ -33,6 +33,7 @@ def with_code(files):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("file", with_code(DOCUMENTS), ids=names(with_code(DOCUMENTS)))
 def test_code_runs_from_top_to_bottom(file, tmp_path):
     code = "import torch\ntorch.set_num_threads(1)\n" + "\n".join(blocks(file, "python"))

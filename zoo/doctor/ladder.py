@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch as th
+from sb3_contrib.common.recurrent.type_aliases import RNNStates
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.noise import NormalActionNoise
@@ -157,20 +158,32 @@ def value_of(model: Any, state: int) -> float | None:
     if hasattr(policy, "q_table"):
         return float(policy.q_table[state].max())
     policy.set_training_mode(False)
+    observation = _tensor(policy, state)
     with th.no_grad():
-        observation = policy.obs_to_tensor(np.array([[2.0 * state - 1.0]], np.float32))[0]
         if hasattr(policy, "q_net"):
             return float(policy.q_net(observation).max())
         if hasattr(policy, "quantile_net"):
             return float(policy.quantile_net(observation).mean(dim=1).max())
-        if hasattr(policy, "critic") and hasattr(policy, "actor"):
+        if hasattr(policy, "actor") and hasattr(policy, "critic"):
             return float(smallest(policy.critic(observation, best_actions(policy.actor, observation))))
         if "train/value_loss" not in model.logger.name_to_value:
             return None
         if hasattr(policy, "lstm_actor"):
-            memory = th.zeros(policy.lstm_actor.num_layers, 1, policy.lstm_actor.hidden_size)
-            return float(policy.predict_values(observation, (memory, memory), th.ones(1)))
+            return _value_with_memory(policy, state)
         return float(policy.predict_values(observation))
+
+
+def _tensor(policy: Any, state: int) -> Any:
+    return policy.obs_to_tensor(np.array([[2.0 * state - 1.0]], np.float32))[0]
+
+
+def _value_with_memory(policy: Any, state: int) -> float:
+    """A policy with LSTMs sees the states one after the other, as in an episode."""
+    nothing = th.zeros(policy.lstm_actor.num_layers, 1, policy.lstm_actor.hidden_size)
+    memory, value = RNNStates((nothing, nothing), (nothing, nothing)), 0.0
+    for each in range(state + 1):
+        _, value, _, memory = policy(_tensor(policy, each), memory, th.tensor([float(each == 0)]), deterministic=True)
+    return float(value)
 
 
 def reaches(model: Any, at_least: float, n_episodes: int = 20) -> tuple[bool, str]:
