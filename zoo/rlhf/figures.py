@@ -83,9 +83,9 @@ def values(results: Results, figure: str) -> np.ndarray:
 
 
 def cell(results: Results, figure: str, digits: int = 3) -> str:
-    """Interquartile mean and interval, lowest and highest seed."""
+    """Interquartile mean and interval, lowest and highest seed; "-" if a seed has no number."""
     found = values(results, figure)
-    if not len(found):
+    if not len(found) or np.isnan(found).any():
         return "-"
     seen = interval(found)
     inside = "" if len(found) < 2 else f" ({seen.low:.{digits}f} to {seen.high:.{digits}f})"
@@ -124,12 +124,12 @@ def exact_table(results: Results) -> Table:
 
 def hacking_table(results: Results) -> Table:
     """Where the true reward peaks, and what is left far away."""
-    from sb3_ext.zoo.rlhf.hacking import COMBINED
+    from sb3_ext.zoo.rlhf.hacking import COMBINED, FAR
 
     title = (
         "true reward of a learned score's exact optimum (300 pairs): interquartile mean (interval), lowest to highest"
     )
-    lines = Table("score", "highest true reward", "at sqrt KL", "true reward at sqrt KL = 2", title=title)
+    lines = Table("score", "highest true reward", "at sqrt KL", f"true reward at sqrt KL = {FAR}", title=title)
     figure = "hacking:sort:reward models"
     lines.add_row("SFT", cell(results, f"{figure}:SFT"), "0", "")
     for name in COMBINED:

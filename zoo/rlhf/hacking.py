@@ -24,6 +24,7 @@ COMBINED = {
     "ensemble, cautious": "cautious",
 }
 N_MODELS = 4
+FAR = 1.5  # sqrt KL at which curves are compared
 
 
 @dataclass(frozen=True)

@@ -139,7 +139,7 @@ def reinforce(recipe: Recipe, env: KLRewardVecEnv, sft: BaseAlgorithm, seed: int
 
 
 def over_optimisation(recipe: Recipe, seed: int) -> dict[str, float]:
-    """Where the true reward peaks, and what is left at sqrt KL = 2, for one reward model and ensembles; exactly."""
+    """Where the true reward peaks, and what is left far away, for one reward model and ensembles; exactly."""
     world, env = recipes.world_of(recipe), recipes.make_env(recipe, seed)
     sft, judge = recipes.train_sft(recipe, env, seed), recipes.judge(recipe, world)
     pairs = recipes.collect_preferences(recipe, world, sft.policy, judge, recipe.n_preferences, seed)
@@ -151,7 +151,7 @@ def over_optimisation(recipe: Recipe, seed: int) -> dict[str, float]:
     for curve in hacking.exact_curves(gauge, hacking.combined(one, ensemble)):
         found[f"{curve.name}, peak"] = curve.peak.reward
         found[f"{curve.name}, distance of the peak"] = max(curve.peak.kl, 0.0) ** 0.5
-        found[f"{curve.name}, far"] = curve.reward_at(2.0)
+        found[f"{curve.name}, far"] = curve.reward_at(hacking.FAR)
     return found
 
 

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from sb3_ext.zoo.rlhf.drawing import draw_calibration, draw_frontier, draw_hacking, draw_learning
 from sb3_ext.zoo.rlhf.gauge import N_TEXTS
+from sb3_ext.zoo.rlhf.hacking import FAR
 from sb3_ext.zoo.rlhf.pipeline import Run
 
 STYLE = """body { font: 15px/1.5 sans-serif; max-width: 1100px; margin: 2em auto; padding: 0 1em; color: #222 }
@@ -68,7 +69,7 @@ def page(run: Run) -> str:
                 + "Dashed: PPO with hardly any penalty."
             ),
             _picture(draw_hacking(run.curves), "over-optimisation"),
-            table(("", "highest true reward", "at √KL", "true reward at √KL = 2"), peaks(run)),
+            table(("", "highest true reward", "at √KL", f"true reward at √KL = {FAR}"), peaks(run)),
         ]
     if run.histories:
         parts += ["<h2>Responses</h2>", _samples(run)]
@@ -108,7 +109,7 @@ def peaks(run: Run) -> list[tuple[str, ...]]:
     """For each curve: where the true reward is highest, and how much is left far from the reference."""
     rows: list[tuple[str, ...]] = []
     for curve in run.curves:
-        far = curve.reward_at(2.0)
+        far = curve.reward_at(FAR)
         row = (
             f"{curve.peak.reward:.3f}",
             f"{max(curve.peak.kl, 0) ** 0.5:.2f}",

@@ -103,6 +103,14 @@ def test_tables_show_every_figure_and_do_without_results(section):
         assert ("0.6" in console.export_text()) == bool(results)
 
 
+def test_a_seed_whose_curve_ends_before_has_no_number_to_show():
+    results = made_up("hacking")
+    far = "hacking:sort:reward models:one reward model, far"
+    results[far, 1] = results[far, 1]._replace(value=float("nan"))
+    assert figures.cell(results, far) == "-"
+    figures.hacking_table(results)
+
+
 def test_only_what_is_missing_is_measured(tmp_path, monkeypatch):
     measured = []
 
