@@ -25,7 +25,7 @@ test-fast: $(INSTALLED)  ## The tests of the edit loop (under three minutes)
 	$(BIN)/python -m pytest -n auto -m 'not slow'
 
 notebooks: $(INSTALLED)  ## Execute all notebooks of the course
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --nbmake --nbmake-timeout=180 notebooks
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --nbmake --nbmake-timeout=600 notebooks
 
 docs: $(INSTALLED)  ## Build the documentation into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
