@@ -61,7 +61,8 @@ class CausalLMPolicy(ActorCriticPolicy):
     """A causal language model with a value for each text so far.
 
     Parameters not listed are those of SB3's ``ActorCriticPolicy``; those of its networks (``net_arch``,
-    ``features_extractor_class``, ``ortho_init`` ...) have no place here.
+    ``features_extractor_class``, ``ortho_init`` ...) have no place here. So small a network is fastest on one thread:
+    ``torch.set_num_threads(1)``.
 
     Args:
         observation_space: ``MultiDiscrete([n_tokens + 1] * context)``: token ``n_tokens`` is padding.

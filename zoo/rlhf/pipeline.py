@@ -209,5 +209,5 @@ class Pipeline:
         gauge = self.gauge.with_score(score)
         callback = SnapshotCallback(gauge, self.recipe.n_tokens // 16)
         start = (self.recipe, self.env, self.sft, self.seed, FAR * self.run.beta)
-        recipes.train_ppo(*start, score, (callback,), learning_rate=SLOWLY, n_epochs=4)
+        recipes.train_ppo(*start, score, (callback,), learning_rate=SLOWLY, batch_size=2048)
         return hacking.Curve(f"{name}, PPO", callback.history)

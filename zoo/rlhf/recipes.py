@@ -145,9 +145,9 @@ def train_ppo(
     **kwargs: Any,
 ) -> PPO:
     """PPO with a KL penalty, or without one if beta is None. Advantages are not normalised: near the optimum they are
-    noise, which that would blow up. A rollout is one minibatch: texts that begin alike are read once.
+    noise, which that would blow up.
     """
-    arguments: dict[str, Any] = {"n_steps": 32, "batch_size": 32 * env.num_envs, "n_epochs": 8, "gae_lambda": 1.0}
+    arguments: dict[str, Any] = {"n_steps": 32, "batch_size": 512, "n_epochs": 4, "gae_lambda": 1.0}
     arguments |= {"learning_rate": _decaying(1e-3), "normalize_advantage": False}
     if beta is not None:
         env = KLRewardVecEnv(env, sft.policy, beta, score)
