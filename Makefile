@@ -41,7 +41,7 @@ format: $(INSTALLED)  ## Put the code in form
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-figures: $(INSTALLED)  ## Measure every figure in the README again (two hours)
+figures: $(INSTALLED)  ## Measure every figure in the README again (a day)
 	$(BIN)/sb3-ext figures
 	$(BIN)/sb3-ext demo --compare-baselines
 	$(BIN)/sb3-ext grpo
@@ -49,6 +49,9 @@ figures: $(INSTALLED)  ## Measure every figure in the README again (two hours)
 	$(BIN)/sb3-ext lab
 	$(BIN)/sb3-ext book
 	$(BIN)/sb3-ext gap --discretized
+	$(BIN)/sb3-ext rlhf
+	$(BIN)/sb3-ext rlhf figures
+	$(BIN)/sb3-ext dqn
 	$(BIN)/sb3-ext speed
 
 clean:  ## Remove what was built
