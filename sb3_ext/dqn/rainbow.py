@@ -18,7 +18,7 @@ What deviates from the papers: Adam as SB3 sets it up, one bound on the gradient
 share at a step, weights divided by the largest of the batch.
 
 Read next: ``common/td_losses.py`` and ``common/distributional.py`` for the targets, ``common/prioritized.py`` for the
-weights, ``networks.py``, ``buffers.py``.
+weights, ``networks.py``, ``prioritized_buffer.py``.
 """
 
 import io
