@@ -1,12 +1,14 @@
 """``sb3-ext COMMAND`` = ``python -m sb3_ext.zoo COMMAND``. Each command is a module with a ``main(arguments)``."""
 
 import difflib
+import os
 import sys
 from importlib import import_module
 from io import TextIOWrapper
 
 COMMANDS = {
     "demo": "train REINFORCE on CartPole in seconds and look at it",
+    "watch": "draw a grid world in the browser, see agents learn; play saved models",
     "algos": "list every algorithm: ours, SB3's and sb3-contrib's",
     "train": "train any of them (RL Zoo's train, with ours)",
     "enjoy": "watch a trained agent (RL Zoo's enjoy, with ours)",
@@ -54,6 +56,7 @@ def main(arguments: list[str] | None = None) -> int:
         hint = f"; did you mean {close[0]}?" if close else ""
         print(f"sb3-ext: there is no command {command!r}{hint}\n\n{usage()}", file=sys.stderr)
         return 2
+    sys.path.append(os.getcwd())  # for modules of one's own, as `python -m` has it
     try:
         return import_module(f"sb3_ext.zoo.{command.replace('-', '_')}").main(rest)
     except KeyboardInterrupt:  # outside of what a command keeps from an interruption itself

@@ -1,7 +1,9 @@
 """Trainings in parallel: one process each, results as they finish, a progress bar of environment steps."""
 
 import multiprocessing
+import os
 import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from contextlib import contextmanager
@@ -98,8 +100,16 @@ def ctrl_c_held() -> Iterator[None]:
 
 
 def _start_worker(steps: Any) -> None:
-    """One thread for each process; Ctrl-C is the parent's business."""
+    """One thread for each process; Ctrl-C is the parent's business; where that is killed, the process ends too."""
     global _steps
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
     _steps = steps
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

@@ -18,6 +18,8 @@ Job = TypeVar("Job")
 Result = TypeVar("Result")
 
 PATIENCE = 10.0  # seconds for a cluster to answer at all
+SETTINGS = b"\x04"  # type of the frame that begins a conversation in HTTP/2, which Ray speaks (RFC 9113, 3.4)
+GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + SETTINGS + bytes(5)
 RETRIES = 3  # of a task whose process or node is lost
 
 
@@ -62,9 +64,13 @@ def _reach(address: str) -> None:
     if not host or not port.isdigit():
         raise ClusterError(f"--address must be HOST:PORT or auto, got {address!r}")
     try:
-        socket.create_connection((host, int(port)), PATIENCE).close()
+        with socket.create_connection((host, int(port)), PATIENCE) as connection:
+            connection.sendall(GREETING)
+            answer = connection.recv(9)
     except OSError as error:
         raise ClusterError(f"--address {address}: no Ray cluster answers there ({error.strerror or error})") from error
+    if answer[3:4] != SETTINGS:
+        raise ClusterError(f"--address {address}: what answers there is no Ray cluster")
 
 
 def run_on_ray(

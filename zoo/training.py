@@ -3,10 +3,12 @@
 import inspect
 import time
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
+from gymnasium.envs.registration import EnvSpec
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.evaluation import evaluate_policy
@@ -101,6 +103,21 @@ def _with_noise(arguments: dict[str, Any], env: VecEnv) -> dict[str, Any]:
     return {**arguments, "action_noise": noises[kind](np.zeros(shape), np.full(shape, std))}  # type: ignore[call-arg]
 
 
+def spec_of(env_id: str) -> EnvSpec:
+    """Gymnasium's registration entry of an id; what stands before a colon is imported first.
+
+    Raises:
+        ValueError: if the module cannot be imported, or there is no such id.
+    """
+    module, _, name = env_id.rpartition(":")
+    try:
+        if module:
+            import_module(module)
+        return gym.spec(name)
+    except Exception as error:  # whatever the module raises
+        raise ValueError(f"{env_id}: {type(error).__name__}: {(str(error).splitlines() or [''])[0]}") from error
+
+
 def evaluate(
     model: BaseAlgorithm,
     env_id: str,
@@ -129,7 +146,7 @@ def evaluate(
         [n_episodes]
     """
     kwargs = dict(env_kwargs or {})
-    if gym.spec(env_id).max_episode_steps is None:
+    if spec_of(env_id).max_episode_steps is None:
         kwargs.setdefault("max_episode_steps", TIME_LIMIT)
     env = make_vec_env(
         env_id, n_envs=min(n_envs, n_episodes), seed=EVALUATION_SEED + seed, env_kwargs=kwargs, backend=backend
@@ -193,3 +210,34 @@ class EpisodeLog(BaseCallback):
             return True
         self.seconds = time.perf_counter() - self._started
         return False
+
+
+class UpdateLog(BaseCallback):
+    """Notes before each rollout what ``rollout/ep_rew_mean`` is and what the last update logged: curves to draw.
+
+    Args:
+        *names: of logged values, such as "train/value_loss".
+
+    Attributes:
+        table: one row a rollout, from the first ended episode on: environment steps, mean return of the last 100
+            episodes, and the values by name, not a number where there was none.
+    """
+
+    def __init__(self, *names: str) -> None:
+        super().__init__()
+        self.names = names
+        self._rows: list[list[float]] = []
+
+    @property
+    def table(self) -> np.ndarray:
+        """The rows so far, [n_rows, 2 + len(names)]."""
+        return np.array(self._rows, dtype=np.float64).reshape(-1, 2 + len(self.names))
+
+    def _on_step(self) -> bool:
+        return True
+
+    def _on_rollout_start(self) -> None:
+        if self.model.ep_info_buffer:
+            logged = [float(self.logger.name_to_value.get(name, np.nan)) for name in self.names]
+            returns = [episode["r"] for episode in self.model.ep_info_buffer]
+            self._rows.append([float(self.num_timesteps), float(np.mean(returns)), *logged])

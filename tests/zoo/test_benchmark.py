@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import gymnasium as gym
 import numpy as np
+import psutil
 import pytest
 import yaml
 from stable_baselines3 import PPO
@@ -18,6 +19,7 @@ from stable_baselines3 import PPO
 from sb3_ext.algos import TABLE
 from sb3_ext.tabular import QLearning, TabularMDP, value_iteration
 from sb3_ext.zoo import parallel, training
+from sb3_ext.zoo.__main__ import main as program
 from sb3_ext.zoo.benchmark import command, report, results, runs, suite
 from sb3_ext.zoo.benchmark.runs import Failure, Job, Run, is_done, perform, read_curve, read_run
 from sb3_ext.zoo.recipes import Recipe
@@ -235,9 +237,46 @@ def test_a_crash_and_a_killed_process_cost_one_run_each(tmp_path, breaking):
     assert "Traceback" not in done.stderr
 
 
+def test_an_environment_of_ones_own_in_the_working_folder(tmp_path, in_process, monkeypatch):
+    (tmp_path / "lake_of_ones_own.py").write_text(
+        "import gymnasium\ngymnasium.register('Own-v0', gymnasium.spec('FrozenLake-v1').entry_point)\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.path", list(sys.path))
+    status = program(["benchmark", "--algos", "q_learning", "--envs", "lake_of_ones_own:Own-v0", "-n", "100",
+                      "--seeds", "1", "--eval-episodes", "2", "--output", "out"])  # fmt: skip
+    assert status == 0
+    assert (tmp_path / "out" / "q_learning" / "Own-v0_1" / "run.json").exists()
+
+
+def test_a_pair_that_is_named_twice_is_one(tmp_path, in_process, capsys):
+    twice = ["--algos", "q_learning", "q_learning", "--envs", "FrozenLake-v1", "FrozenLake-v1"]
+    command.main([*twice, "-n", "100", "--seeds", "1", "--eval-episodes", "2", "--output", str(tmp_path)])
+    assert capsys.readouterr().out.count("q_learning") == 1
+
+
+@pytest.mark.slow
+def test_kill_9_leaves_no_process_that_trains_on(tmp_path, popen):
+    line = [sys.executable, "-m", "sb3_ext.zoo", "benchmark", "--algos", "ppo", "--envs", "CartPole-v1", "--seeds", "1",
+            "-n", "3000000", "--jobs", "1", "--output", str(tmp_path)]  # fmt: skip
+    process = popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while not (begun := list(tmp_path.glob("*/*/.begun"))):
+        assert process.poll() is None
+        time.sleep(0.2)
+    workers = psutil.Process(process.pid).children(recursive=True)
+    process.kill()
+    process.wait()
+    until = time.monotonic() + 30
+    while alive := [each for each in workers if each.is_running() and each.status() != psutil.STATUS_ZOMBIE]:
+        assert time.monotonic() < until, alive
+        time.sleep(0.2)
+    assert begun[0].exists()  # so that the next command knows of it
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["--algos", "ppo", "--envs", "no_such_module:X-v0"], "ModuleNotFoundError: No module named 'no_such_module'"),
         ([], "say --algos and --envs, or --suite"),
         (["--algos", "ppo"], "say --algos and --envs"),
         (

@@ -1,12 +1,16 @@
 """``--engine ray``: jobs on a cluster of two nodes, one of which is lost on the way; clusters that are not there."""
 
+import http.server
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
 
 from sb3_ext.zoo.benchmark.runs import Failure, Job, Parcel, is_done, keep, perform_away
+from sb3_ext.zoo.ray_engine import ClusterError
+from sb3_ext.zoo.ray_engine import cluster as connected
 from sb3_ext.zoo.recipes import Recipe
 
 ray = pytest.importorskip("ray")
@@ -83,6 +87,14 @@ def test_a_cluster_that_is_not_there_is_named_in_a_line(name, options, reason, t
         status = outcome(tune, [*asked, *options])
     assert status == 2
     assert reason in capsys.readouterr().err
+
+
+def test_a_server_that_is_no_cluster_is_told_at_once():
+    with http.server.HTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler) as server:
+        threading.Thread(target=server.handle_request, daemon=True).start()
+        address = f"127.0.0.1:{server.server_port}"
+        with pytest.raises(ClusterError, match="what answers there is no Ray cluster"), connected(address):
+            pass
 
 
 def outcome(main, arguments):

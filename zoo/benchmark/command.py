@@ -40,7 +40,7 @@ def parser() -> argparse.ArgumentParser:
     )
     add = options.add_argument
     add("--algos", nargs="+", type=nearest_of("algorithm", tuple(TABLE)), metavar="ALGO", help="see sb3-ext algos")
-    add("--envs", nargs="+", metavar="ENV", help="registered ids")
+    add("--envs", nargs="+", metavar="ENV", help="registered ids, or my_module:MyEnv-v0")
     add("--suite", action="store_true", help="all pairs of the README's table, or those that --algos and --envs leave")
     add("--shipped", action="store_true", help="train nothing: print the shipped results")
     add("--seeds", type=positive, help="runs of each pair (default: 5; --suite: as in the table)")
@@ -123,13 +123,18 @@ def plan(options: argparse.Namespace) -> "list[Job]":
     from sb3_ext.zoo.hyperparameters import check_arguments
     from sb3_ext.zoo.options import unknown
     from sb3_ext.zoo.recipes import read_recipe
+    from sb3_ext.zoo.training import spec_of
 
     for env_id in options.envs or ():
         if env_id not in gym.registry and ":" not in env_id:
             raise ValueError(f"argument --envs: {unknown('environment', env_id, tuple(gym.registry))}")
+        spec_of(env_id)
     jobs = []
     for algo, env_id, n_seeds, n_timesteps in pairs(options):
-        recipe = read_recipe(algo, env_id, options.conf_file, n_timesteps)
+        try:
+            recipe = read_recipe(algo, env_id, options.conf_file, n_timesteps)
+        except (OSError, RuntimeError, TypeError, LookupError, ArithmeticError) as error:  # of its constructor
+            raise ValueError(f"{env_id} cannot be made: {type(error).__name__}: {error}") from error
         check_arguments(algo, recipe.hyperparams)
         jobs += [Job(recipe, env_id, seed, options.eval_episodes, options.output) for seed in range(n_seeds)]
     return sorted(jobs, key=lambda job: job.seed)
@@ -147,7 +152,7 @@ def pairs(options: argparse.Namespace) -> "Iterator[tuple[str, str, int, int | N
     if not options.suite:
         if not options.algos or not options.envs:
             raise ValueError("say --algos and --envs, or --suite for the table of the README")
-        every = [(algo, env_id) for algo in options.algos for env_id in options.envs]
+        every = [(algo, env_id) for algo in dict.fromkeys(options.algos) for env_id in dict.fromkeys(options.envs)]
         yield from ((*pair, options.seeds or 5, options.n_timesteps) for pair in every)
         return
     rows = [row for row in SUITE if not options.envs or row.env_id in options.envs]

@@ -34,11 +34,19 @@ def by_pair(runs: Iterable[Run]) -> dict[tuple[str, str], list[Run]]:
 def table(runs: Sequence[Run]) -> "Table":
     """A line for each pair: the mean over seeds, its 95 % interval, the lowest and the highest seed."""
     import numpy as np
-    from rich.table import Table
+    from rich.table import Column, Table
 
     from sb3_ext.zoo.tune.retrain import interval
 
-    lines = Table("environment", "algorithm", "mean", "95 % interval", "lowest to highest", "seeds", "steps")
+    lines = Table(
+        Column("environment", overflow="fold"),
+        Column("algorithm", overflow="fold"),
+        "mean",
+        "95 % interval",
+        "lowest to highest",
+        "seeds",
+        "steps",
+    )
     for (algo, env_id), group in sorted(by_pair(runs).items(), key=lambda pair: pair[0][::-1]):
         scores = [run.score for run in group]
         low, high = interval(scores)

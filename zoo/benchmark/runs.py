@@ -128,7 +128,7 @@ def perform(job: Job) -> Run | Failure:
         (job.folder / "error.txt").write_text(traceback.format_exc())
         return Failure(job, f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}")
     finally:
-        job.begun.unlink()
+        job.begun.unlink(missing_ok=True)
 
 
 def _perform(job: Job) -> Run:

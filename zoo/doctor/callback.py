@@ -1,11 +1,13 @@
 """``DoctorCallback``: watches a training of any SB3 algorithm for warning signs.
 
 It looks a hundred times in a training (twenty where tables are learned, which takes no time) at what is logged, at
-weights, gradients and values (``probes.py``), and five times for signs (``signs.py``); for NaN at every step. It draws
-no random number and changes nothing: the same training without it has the same result.
+weights, gradients and values (``probes.py``), and five times for signs (``signs.py``); for NaN at every step, for steps
+so large that the training may not live to see the next sign at every look. It draws no random number and changes
+nothing: the same training without it has the same result.
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,15 +15,16 @@ from stable_baselines3.common.callbacks import BaseCallback
 
 from sb3_ext.envs.wrappers.reward_terms import RETURN_KEYS
 from sb3_ext.zoo.doctor import probes
-from sb3_ext.zoo.doctor.finding import Finding
+from sb3_ext.zoo.doctor.finding import Finding, Sign
 from sb3_ext.zoo.doctor.record import Record
-from sb3_ext.zoo.doctor.signs import examine
+from sb3_ext.zoo.doctor.signs import SIGNS, URGENT, examine
 
 N_LOOKS, N_LOOKS_AT_TABLES, N_EXAMINATIONS = 100, 20, 5  # in a training
 N_EPISODES = 30  # at most so many of the latest are noted at a look
 MAY_BE_NAN = "train/explained_variance"  # of returns that are all the same
+ROUNDED = 1e-3  # Monitor rounds returns, and rewards are float32
 EPISODE = {"r": "return", "l": "length", **{key: key for key in RETURN_KEYS}}
-FACTS = ("gamma", "target_update_interval", "learning_starts")
+FACTS = ("gamma", "target_update_interval", "learning_starts", "ent_coef")
 
 
 class DoctorCallback(BaseCallback):
@@ -54,14 +57,17 @@ class DoctorCallback(BaseCallback):
         """Steps until the next look: the compiled engine of the tabular algorithms plays on until then."""
         return max(math.ceil((self._next_look - self.model.num_timesteps) / self.training_env.num_envs), 1)
 
-    def examine(self) -> list[Finding]:
+    def examine(self, signs: Sequence[Sign] = SIGNS) -> list[Finding]:
         """Look for signs in what was noted so far; what is new is printed and added to ``findings``.
+
+        Args:
+            signs: to look for.
 
         Returns:
             What is new.
         """
         known = {finding.sign for finding in self.findings}
-        new = [finding for finding in examine(self.record) if finding.sign not in known]
+        new = [finding for finding in examine(self.record, signs) if finding.sign not in known]
         self.findings += new
         if self.verbose:
             for finding in new:
@@ -77,6 +83,8 @@ class DoctorCallback(BaseCallback):
         self.record.facts |= {
             name: getattr(model, name) for name in FACTS if isinstance(getattr(model, name, None), int | float)
         }
+        if steps := probes.gradient_steps(model):
+            self.record.facts["gradient_steps"] = steps
         self._by_gradient = any(each.requires_grad for each in model.policy.parameters())
         self._interval = max(to_go // (N_LOOKS if self._by_gradient else N_LOOKS_AT_TABLES), 1)
         self._next_look = self.num_timesteps
@@ -85,15 +93,20 @@ class DoctorCallback(BaseCallback):
         self._weights = probes.Weights(model.policy)
         self._n_updates, self._is_fresh, self._wants_rollout = model._n_updates, False, True
         self._latest_episode: Any = None
-        self._watches_infos = True
+        normalized = model.get_vec_normalize_env()
+        self._sees_rewards = self._by_gradient and not (normalized is not None and normalized.norm_reward)
+        unknown = self.num_timesteps > 0  # the training may go on amid episodes
+        self._paid = np.full(self.training_env.num_envs, np.nan if unknown else 0.0)
+        self._sees_ends, self._last_end = False, self.num_timesteps
 
     def _on_step(self) -> bool:
         for name in ("rewards", "new_obs"):
             if probes.non_finite(self.locals.get(name)):
                 self._note_non_finite(name)
         self._note_update()
-        if self._watches_infos:
-            self._note_shaping()
+        if "dones" in self.locals:  # not in the populations of ARS
+            self._sees_ends = True
+            self._note_ends()
         if self.num_timesteps >= self._next_look:
             self._look()
         return True
@@ -106,14 +119,28 @@ class DoctorCallback(BaseCallback):
             if any(value != value and name != MAY_BE_NAN for name, value in self.logger.name_to_value.items()):
                 self._note_non_finite("what is logged")
 
-    def _note_shaping(self) -> None:
-        """Raw and shaped return of episodes that end now, where ``RewardTerms`` report them but Monitor does not."""
-        dones = self.locals.get("dones")
-        for env in np.flatnonzero(dones) if dones is not None else ():
-            info = self.locals["infos"][env]
-            self._watches_infos = RETURN_KEYS[0] in info and RETURN_KEYS[0] not in info.get("episode", {})
-            if self._watches_infos:
+    def _note_ends(self) -> None:
+        """Episodes that end now; raw and shaped return, where they differ.
+
+        ``RewardTerms`` report both, in their infos; else Monitor knows the raw one if what shapes it lies outside.
+        """
+        if self._sees_rewards:
+            self._paid += self.locals["rewards"]
+        dones = self.locals["dones"]
+        if not dones.any():
+            return
+        self._last_end = self.num_timesteps
+        for env in np.flatnonzero(dones):
+            info, paid = self.locals["infos"][env], self._paid[env]
+            self._paid[env] = 0.0
+            meant = info.get("episode", {})
+            if RETURN_KEYS[0] in meant:
+                continue
+            if RETURN_KEYS[0] in info:
                 self.record.add(self.num_timesteps, {f"episode/{key}": info[key] for key in RETURN_KEYS})
+            elif self._sees_rewards and "r" in meant and abs(paid - meant["r"]) > ROUNDED * (1 + abs(paid)):
+                returns = zip(RETURN_KEYS, (meant["r"], paid), strict=True)
+                self.record.add(self.num_timesteps, {f"episode/{key}": float(value) for key, value in returns})
 
     def _on_rollout_end(self) -> None:
         if self._wants_rollout:  # its buffer is full now, and about to be used
@@ -123,6 +150,8 @@ class DoctorCallback(BaseCallback):
     def _on_training_end(self) -> None:
         self._note_update()
         self._look()
+        if self._by_gradient:
+            self.record.facts["n_updates"] = self.model._n_updates
         self.examine()
 
     def _note_non_finite(self, name: str) -> None:
@@ -140,11 +169,13 @@ class DoctorCallback(BaseCallback):
             numbers |= {"doctor/updates": float(model._n_updates), **self._look_at_learning()}
         if "rewards" in self.locals and "doctor/rewards" not in numbers:
             numbers["doctor/rewards"] = float(np.abs(self.locals["rewards"]).mean())
+        if self._by_gradient and self._sees_ends:
+            numbers["doctor/since_an_end"] = (self.num_timesteps - self._last_end) / self.training_env.num_envs
         self.record.add(self.num_timesteps, numbers)
         self._note_episodes()
-        if self.num_timesteps >= self._next_examination:
-            self._next_examination += self._between_examinations
-            self.examine()
+        due = self.num_timesteps >= self._next_examination
+        self._next_examination += self._between_examinations if due else 0
+        self.examine(SIGNS if due else URGENT)
 
     def _look_at_learning(self) -> dict[str, float]:
         """What the latest update logged, and what it did to the weights."""

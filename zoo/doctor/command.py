@@ -57,7 +57,6 @@ def main(arguments: list[str]) -> int:
     from rich.console import Console
 
     console = Console()
-    sys.path.insert(0, os.getcwd())  # for modules of one's own, as `python -m` has it
     try:
         if options.env is not None:
             return examine_env(options.env, options.seed, console)
@@ -82,6 +81,7 @@ def examine_env(env_id: str, seed: int, console: "Console") -> int:
     from functools import partial
 
     import gymnasium as gym
+    from rich.console import Console
 
     import sb3_ext.envs  # noqa: F401  (registers ids)
     from sb3_ext.zoo.doctor.environment import examine_environment
@@ -93,7 +93,8 @@ def examine_env(env_id: str, seed: int, console: "Console") -> int:
         gym.make(env_id).close()
     except Exception as error:  # whatever its module or its constructor raises
         raise ValueError(f"argument --env: {env_id} cannot be made: {_first_line(error)}") from error
-    seen = examine_environment(partial(gym.make, env_id), seed)
+    with Console(stderr=True).status("playing"):
+        seen = examine_environment(partial(gym.make, env_id), seed)
     show_table(console, seen.summary)
     show(console, seen.findings)
     for note in seen.notes:

@@ -82,8 +82,8 @@ def examine_environment(make: MakeEnv, seed: int = 0) -> Examination:
         make: makes it; is called several times.
         seed: of the random episodes.
 
-    Raises:
-        ValueError: if it cannot be made, reset or stepped; the message says what it said.
+    Returns:
+        What was found; where it cannot be reset or stepped, that, and what was found until then.
     """
     seen = Examination()
     for name, check, bare in (("Gymnasium's", check_by_gymnasium, True), ("SB3's", check_by_sb3, False)):
@@ -98,8 +98,13 @@ def examine_environment(make: MakeEnv, seed: int = 0) -> Examination:
             env.close()
             n_twice = int(np.clip(SECONDS / 10 / np.median(played.seconds), 20, N_TWICE))
             judge_seeds(seen, make, seed, n_twice)
-    except Exception as error:
-        raise ValueError(f"it raised {type(error).__name__}: {(str(error).splitlines() or [''])[0]}") from error
+    except Exception as error:  # whatever the environment raises
+        seen.found(
+            "exception",
+            f"it raised {type(error).__name__}: {(str(error).splitlines() or [''])[0]}",
+            "a training ends with it, too; nothing that comes later was examined",
+            "reset() returns (observation, info), step() (observation, reward, terminated, truncated, info)",
+        )
     return seen
 
 
@@ -189,8 +194,8 @@ def judge(seen: Examination, played: Played, env: gym.Env[Any, Any]) -> None:
             "give the space the bounds, the shape and the dtype of what is returned",
         )
     if not np.isfinite(rewards).all() or not np.isfinite(observations).all():
-        what = "reward" if not np.isfinite(rewards).all() else "observation"
-        seen.found("NaN", f"a {what} is NaN or infinite", "one of them spoils every weight", "find the division by 0")
+        what = "a reward is" if not np.isfinite(rewards).all() else "an observation is"
+        seen.found("NaN", f"{what} NaN or infinite", "one of them spoils every weight", "find the division by 0")
         return
     size = np.abs(rewards).mean()
     if size > HUGE_REWARD:
@@ -215,7 +220,7 @@ def judge(seen: Examination, played: Played, env: gym.Env[Any, Any]) -> None:
     if np.median(played.seconds) > SLOW or stalls >= STALLS:
         seen.found(
             "slow steps",
-            f"a step takes {1e3 * np.median(played.seconds):.1f} ms, {stalls} took more than {1e3 * STALL:.0f} ms",
+            f"a step takes {1e3 * np.median(played.seconds):.1f} ms, the slowest {1e3 * max(played.seconds):.1f} ms",
             "a training would wait for the environment most of its time",
             "profile step(); run several in SubprocVecEnv",
         )

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import gymnasium as gym
 import numpy as np
 import torch as th
+from gymnasium.wrappers import TimeLimit
 from stable_baselines3 import A2C, DQN, PPO, SAC, TD3
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.buffers import ReplayBuffer, RolloutBuffer
@@ -209,6 +210,8 @@ FAULTS = (
           _train(PPO, CARTPOLE, 6_000, clip_range=1e9, n_epochs=60, learning_rate=5e-3)),
     Fault("discount above 1", ("values diverge",), _values(DQN, gamma=1.1)),
     Fault("it never stops to explore", ("always exploring",), _values(DQN, exploration_final_eps=1.0)),
+    Fault("an entropy bonus of 10", ("always exploring",), _train(PPO, CARTPOLE, 6_000, ent_coef=10.0)),
+    Fault("learning starts after the end", ("never updates",), _values(DQN, learning_starts=100_000)),
     # environments
     Fault("rewards of 1,000,000", ("huge rewards",), _train(PPO, scaled_rewards(1e6), 5_000)),
     Fault("rewards of 1,000,000, DQN", ("huge rewards",), _values(DQN, scaled_rewards(1e6))),
@@ -216,6 +219,9 @@ FAULTS = (
     Fault("observations of 1,000,000, DQN", ("huge observations",), _values(DQN, scaled_observations(1e6))),
     Fault("constant environment", ("always the same",), _train(PPO, Constant, 5_000)),
     Fault("constant environment, DQN", ("always the same",), _values(DQN, Constant)),
+    Fault("episodes never end", ("never ends",), _train(A2C, lambda: gym.make(PENDULUM).unwrapped, 6_000, 1)),
+    Fault("episodes end at once", ("ends at once",), _train(PPO, lambda: TimeLimit(gym.make(CARTPOLE), 1), 5_000)),
+    Fault("nothing is ever paid", ("no reward",), _values(DQN, scaled_rewards(0.0))),
     Fault("a reward is NaN", ("NaN",), _train(PPO, lambda: BrokenReward(gym.make(CARTPOLE)), 5_000)),
     Fault("a reward is NaN, DQN", ("NaN",), _values(DQN, lambda: BrokenReward(gym.make(CARTPOLE)))),
     Fault("shaped reward that can be farmed", ("reward hacking",), _train(PPO, forgetful_corridor, 15_000)),

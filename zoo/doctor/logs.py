@@ -137,7 +137,11 @@ def read_table(file: Path, problems: list[str]) -> dict[str, list[float | None]]
     if len(lines) > 1 and not text.endswith("\n"):
         lines.pop()
         problems.append(f"{file}: its last line is cut and was left out; a run that was killed, or still goes on?")
-    rows = list(csv.reader(lines))
+    try:
+        rows = list(csv.reader(lines))
+    except csv.Error as error:
+        problems.append(f"{file} cannot be read: {error}")
+        return {}
     head, body = rows[0], rows[1:]
     whole = [row for row in body if len(row) == len(head)]
     if len(whole) < len(body):

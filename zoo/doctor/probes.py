@@ -90,6 +90,15 @@ def _norm(tensors: list[Any]) -> float:
         return float(th.linalg.vector_norm(th.stack(th._foreach_norm(tensors))))
 
 
+def gradient_steps(model: Any) -> int | None:
+    """Of a rollout: epochs times minibatches; None where the algorithm has none."""
+    parts = [getattr(model, name, None) for name in ("n_epochs", "n_steps", "batch_size")]
+    if not all(isinstance(part, int) and part > 0 for part in parts):
+        return None
+    n_epochs, n_steps, batch_size = parts
+    return n_epochs * math.ceil(n_steps * model.n_envs / batch_size)
+
+
 # ---- Observations, rewards, actions ---------------------------------------------------------------------------------
 
 
@@ -105,6 +114,10 @@ def non_finite(values: Any) -> bool:
 
 def observation_scale(observations: Any, space: spaces.Space[Any]) -> Numbers:
     """The largest root mean square of a component over the environments' observations, [n_envs, ...]."""
+    if isinstance(space, spaces.Dict) and isinstance(observations, Mapping):
+        parts = [observation_scale(observations[key], part) for key, part in space.items()]
+        scales = [scale for part in parts for scale in part.values()]
+        return {"doctor/observations": max(scales)} if scales else {}
     if not isinstance(space, spaces.Box) or space.dtype == np.uint8 or not isinstance(observations, np.ndarray):
         return {}
     mean_squares = np.square(observations, dtype=np.float64).mean(axis=0)

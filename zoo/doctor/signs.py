@@ -5,6 +5,8 @@ the widest value is given. A sign keeps silent where its series are missing, and
 Where a sign has to know how a training begins or ends, it waits.
 """
 
+from collections.abc import Sequence
+
 from sb3_ext.zoo.doctor import signs_of_episodes, signs_of_learning, signs_of_policy, signs_of_values
 from sb3_ext.zoo.doctor.finding import Finding, Sign
 from sb3_ext.zoo.doctor.record import Record
@@ -14,6 +16,7 @@ SIGNS: tuple[Sign, ...] = (
     signs_of_learning.huge_rewards,
     signs_of_learning.huge_observations,
     signs_of_learning.wrong_advantages,
+    signs_of_learning.never_updates,
     signs_of_learning.target_stands_still,
     signs_of_learning.steps_too_large,
     signs_of_learning.nothing_moves,
@@ -27,13 +30,18 @@ SIGNS: tuple[Sign, ...] = (
     signs_of_policy.actions_at_their_bounds,
     signs_of_policy.always_exploring,
     signs_of_policy.loss_oscillates,
+    signs_of_episodes.never_ends,
+    signs_of_episodes.ends_at_once,
+    signs_of_episodes.no_reward,
     signs_of_episodes.always_the_same,
     signs_of_episodes.getting_worse,
     signs_of_episodes.reward_hacking,
 )
+URGENT: tuple[Sign, ...] = (signs_of_learning.not_a_number, signs_of_learning.steps_too_large)
+"""Such as may end a training with an exception before the next examination."""
 
 
-def examine(record: Record) -> list[Finding]:
+def examine(record: Record, signs: Sequence[Sign] = SIGNS) -> list[Finding]:
     """Every sign that a record shows."""
-    found = (each.find(record) for each in SIGNS)
+    found = (each.find(record) for each in signs)
     return [finding for finding in found if finding is not None]

@@ -7,6 +7,47 @@ import numpy as np
 from sb3_ext.zoo.doctor.finding import sign
 from sb3_ext.zoo.doctor.record import Floats, Record, first_and_last
 
+ENDLESS = 5_000  # steps of one environment; those of Gymnasium end after 1,600 at most, Atari's after about 3,000
+
+
+@sign(
+    "never ends",
+    "nothing cuts episodes, and the agent may walk in circles for ever",
+    "give max_episode_steps to gym.register or gym.make; check that step() returns terminated",
+)
+def never_ends(record: Record) -> str | None:
+    """Whether no environment has ended an episode for long."""
+    steps = record.values("doctor/since_an_end")
+    if not len(steps) or steps[-1] < ENDLESS:
+        return None
+    return f"no episode has ended in the latest {steps[-1]:,.0f} steps of each environment"
+
+
+@sign(
+    "ends at once",
+    "the environment ends in its first step (right for a bandit, wrong for anything else)",
+    "play some episodes by hand: sb3-ext doctor --env ID; look at what sets terminated",
+)
+def ends_at_once(record: Record) -> str | None:
+    """Whether every episode takes one step."""
+    lengths = record.values("episode/length")
+    if len(lengths) < 40 or lengths.max() > 1:
+        return None
+    return f"each of {len(lengths):,} episodes lasts one step"
+
+
+@sign(
+    "no reward",
+    "random play does not find it, or step() does not pay",
+    "try shaping (PotentialShaping), more exploration, starts near the goal; check the reward by hand",
+)
+def no_reward(record: Record) -> str | None:
+    """Whether no episode has paid anything by half of the training."""
+    returns, rewards = record.values("episode/return"), record.values("doctor/rewards")
+    if len(returns) < 20 or record.progress < 0.5 or np.any(returns != 0) or np.any(rewards != 0):
+        return None
+    return f"each of {len(returns):,} episodes returns 0"
+
 
 @sign(
     "always the same",
@@ -32,8 +73,8 @@ ERRORS, SCATTERS = 3.0, 0.5
 
 @sign(
     "getting worse",
-    "a wrong sign in loss or advantage, or learning that has broken down",
-    "check the sign of each term of the loss; if it was better in between, lower the learning rate",
+    "a wrong sign in loss or advantage, learning that has broken down, or a training that ends in its first dip",
+    "check each term's sign; if it was better in between, lower the learning rate; else train longer",
 )
 def getting_worse(record: Record) -> str | None:
     """Whether the latest episodes return less than the first."""

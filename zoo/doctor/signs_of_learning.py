@@ -76,6 +76,20 @@ def wrong_advantages(record: Record) -> str | None:
 
 
 @sign(
+    "never updates",
+    "learning begins only after the end of the training, or train() is not called",
+    "lower learning_starts, look at train_freq and n_steps",
+)
+def never_updates(record: Record) -> str | None:
+    """Whether a training has ended without a single update."""
+    if record.facts.get("n_updates") != 0:
+        return None
+    starts = record.facts.get("learning_starts")
+    after = "" if starts is None else f"; learning_starts is {starts:,}"
+    return f"no update was made in {record.last_step:,.0f} steps{after}"
+
+
+@sign(
     "target stands still",
     "the target network is never updated, so values chase their first guess",
     "look for the missing polyak_update, or lower target_update_interval",

@@ -4,6 +4,7 @@ import numpy as np
 
 from sb3_ext.zoo.doctor.finding import sign
 from sb3_ext.zoo.doctor.record import Record, first_and_last
+from sb3_ext.zoo.doctor.signs_of_values import is_right
 
 # Entropy, or the standard deviation of actions, relative to its first value. Healthy policies get there, too, but later
 # and on what is best. So: in the first fifth of the training, or the return has not risen, or none of the latest
@@ -26,6 +27,8 @@ def entropy_collapsed(record: Record) -> str | None:
         spread = -spread
     if len(spread) < 10 or spread[0] <= 0:
         return None
+    if record.facts.get("ent_coef", 0.0) < 0:
+        return f"ent_coef is {record.facts['ent_coef']:g}: the loss pays for less entropy"
     low = spread < COLLAPSED * spread[0]
     returns = record.episodes("return")
     if not low[-5:].all() or len(returns) < 20:
@@ -47,6 +50,7 @@ def entropy_collapsed(record: Record) -> str | None:
 # details of PPO"). Healthy runs: medians up to 0.05, single updates up to 1. Clip fraction: healthy up to 0.33.
 KL_TOO_LARGE, KL_JUMP, CLIPPED = 0.15, 5.0, 0.5
 KL_TOO_SMALL, KL_THAT_MOVES = 1e-6, 1e-3
+FEW = 4  # gradient steps of a rollout: the KL that is logged is that before the last of them, so with one it is 0
 
 
 @sign(
@@ -74,6 +78,8 @@ def policy_moves_too_far(record: Record) -> str | None:
 def policy_hardly_moves(record: Record) -> str | None:
     """Whether the policy stays the same from the very beginning."""
     kl = record.values("train/approx_kl")
+    if record.facts.get("gradient_steps", FEW) < FEW:
+        return None
     if len(kl) < 5 or np.median(kl[:10]) > KL_TOO_SMALL or kl.max() > KL_THAT_MOVES:
         return None
     return f"the KL divergence of the first updates is {np.median(kl[:10]):.1g}"
@@ -96,17 +102,27 @@ def actions_at_their_bounds(record: Record) -> str | None:
     return f"{np.median(shares):.0%} of the actions' components are at a bound"
 
 
+USUAL_BONUS = 0.1  # RL Zoo's ent_coef is at most 0.1 (PPO, A2C)
+STILL_RANDOM = 0.95
+
+
 @sign(
     "always exploring",
     "most actions are drawn at random, whatever has been learned",
-    "lower exploration_final_eps or exploration_fraction",
+    "lower exploration_final_eps or exploration_fraction; or ent_coef",
 )
 def always_exploring(record: Record) -> str | None:
-    """Whether epsilon is still high at the end."""
-    rates = record.values("rollout/exploration_rate")
-    if record.progress < 0.9 or not len(rates) or rates[-1] < 0.5:
+    """Whether epsilon, or an entropy that is paid for, is still high at the end."""
+    if record.progress < 0.9:
         return None
-    return f"the exploration rate is {rates[-1]:.2f} at the end"
+    rates = record.values("rollout/exploration_rate")
+    if len(rates) and rates[-1] >= 0.5:
+        return f"the exploration rate is {rates[-1]:.2f} at the end"
+    ent_coef, entropy = record.facts.get("ent_coef", 0.0), -record.values("train/entropy_loss")
+    if ent_coef > USUAL_BONUS and len(entropy) >= 10 and np.median(entropy[-5:]) > STILL_RANDOM * entropy[0] > 0:
+        share = np.median(entropy[-5:]) / entropy[0]
+        return f"{share:.0%} of the first entropy are left at the end; ent_coef is {ent_coef:g}"
+    return None
 
 
 # With normalised advantages the surrogate is about 0.01 (healthy runs: up to 0.06). A DQN's or critic's loss changes by
@@ -130,7 +146,7 @@ def loss_oscillates(record: Record) -> str | None:
         if name == "train/loss" and "rollout/exploration_rate" not in record:
             continue  # PPO's: that of one minibatch, and the sum of three
         losses = losses[losses > 0]
-        if len(losses) >= 20:
+        if len(losses) >= 20 and not is_right(record, since=0.2):
             change = float(np.exp(np.median(np.abs(np.diff(np.log(losses))))))
             if change > FACTOR:
                 return f"{name} changes by a factor of {change:.1f} from one log to the next"

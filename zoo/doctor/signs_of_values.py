@@ -63,14 +63,21 @@ RIGHT = 0.05
 def worse_than_the_mean(record: Record) -> str | None:
     """Whether a trained critic predicts worse than a constant would (explained variance below 0)."""
     explained = record.values("train/explained_variance", since=0.5)
-    losses = record.values("train/value_loss")
-    error, values = critic_error(record, since=0.5), record.values("doctor/values", since=0.5)
-    if len(explained) < 5 or record.progress < 0.5 or not len(losses) or error is None:
+    if len(explained) < 5 or record.progress < 0.5 or "train/value_loss" not in record:
         return None
-    size = np.median(values) if len(values) else np.sqrt(losses.max())
-    if error < RIGHT * size or np.median(explained) > FAR_WORSE:
+    if np.median(explained) > FAR_WORSE or is_right(record, since=0.5):
         return None
     return f"explained variance is {np.median(explained):.3g} in the second half; 0 is what a constant reaches"
+
+
+def is_right(record: Record, since: float) -> bool:
+    """Whether the critic's error is small beside its values."""
+    error, values = critic_error(record, since), record.values("doctor/values", since=since)
+    if error is None:
+        return True
+    losses = record.values("train/value_loss")
+    size = float(np.median(values)) if len(values) else math.sqrt(losses.max()) if len(losses) else 0.0
+    return error < RIGHT * size
 
 
 def critic_error(record: Record, since: float) -> float | None:

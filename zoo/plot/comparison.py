@@ -145,10 +145,18 @@ def _finals(group: Sequence[Run]) -> Floats:
 def curve_of(
     label: str, env: str, group: Sequence[Run], measured: Callable[[Floats], Interval], problems: list[str]
 ) -> Curve | None:
-    """The learning curve of a group, up to the end of its shortest run; None if there is no common point."""
-    logs = [run.log for run in group if len(run.log.timesteps)]
-    if not logs:
+    """The learning curve of a group, up to the end of its shortest run, without those that broke off early.
+
+    None if there is no common point.
+    """
+    every = [run.log for run in group if len(run.log.timesteps)]
+    if not every:
         return None
+    half = float(np.median([log.length for log in every])) / 2
+    logs = [log for log in every if log.length >= half]
+    if len(logs) < len(every):
+        problems.append(f"{label} on {env}: its curve is without the runs that end before step {half:,.0f}, "
+                        f"{len(every) - len(logs)} of {len(every)}; its scores are not")  # fmt: skip
     shortest = min(logs, key=lambda log: log.length)
     longest = max(log.length for log in logs)
     if longest > 1.1 * shortest.length:
@@ -178,7 +186,10 @@ def over_environments(found: Comparison, ranges: Mapping[str, Range], seed: int,
             continue
         low, high = ranges.get(env) or observed_range(found, env)
         if low == high:
-            problems.append(f"{env} is left out where environments are taken together: all scores are {low:g}")
+            problems.append(
+                f"{env} is left out where environments are taken together: every mean is {low:g}; say what is 0 and "
+                f"what is 1 with --range {env} LOW HIGH"
+            )
             continue
         used[env] = (low, high)
     if not used:

@@ -9,6 +9,7 @@ import torch as th
 from gymnasium.wrappers import TimeLimit
 from stable_baselines3 import A2C, DQN, PPO, SAC, TD3
 from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import VecNormalize
 
 from sb3_ext.algos import TABLE, load
@@ -161,3 +162,33 @@ def test_normalised_and_dict_observations_are_understood():
         model.learn(200, callback=doctor)
         assert doctor.record.values("doctor/rewards").max() > 0
         assert "NaN" not in [finding.sign for finding in doctor.findings]
+
+
+class BonusAtTheEnd(gym.Wrapper):
+    """Pays for a fall, outside of Monitor."""
+
+    def step(self, action):
+        observation, reward, terminated, truncated, info = self.env.step(action)
+        return observation, float(reward) + 10.0 * terminated, terminated, truncated, info
+
+
+def test_what_is_paid_outside_of_monitor_is_told_apart_from_what_is_meant():
+    doctor = DoctorCallback(0)
+    env = BonusAtTheEnd(Monitor(gym.make("CartPole-v1")))
+    PPO("MlpPolicy", env, n_steps=64, seed=0, device="cpu").learn(512, callback=doctor)
+    raw, shaped = doctor.record.values("episode/raw_return"), doctor.record.values("episode/shaped_return")
+    assert len(raw) >= 10
+    np.testing.assert_allclose(shaped - raw, 10)
+
+
+def test_where_both_are_the_same_nothing_is_noted():
+    doctor = DoctorCallback(0)
+    trained("ppo", doctor, 512)
+    assert "episode/raw_return" not in doctor.record
+
+
+def test_steps_too_large_are_told_before_the_training_dies_of_them():
+    doctor = DoctorCallback(0)
+    with pytest.raises(ValueError, match="satisfy the constraint"):
+        SAC("MlpPolicy", "Pendulum-v1", learning_rate=0.3, seed=0, device="cpu").learn(2_000, callback=doctor)
+    assert "steps too large" in [finding.sign for finding in doctor.findings]

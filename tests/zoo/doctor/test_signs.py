@@ -45,6 +45,16 @@ CASES = {
     "huge rewards": (({**NETWORK, "doctor/rewards": 1e6}, {}), ({**NETWORK, "doctor/rewards": 100.0}, {})),
     "huge observations": (({"doctor/observations": 1e6}, {}), ({"doctor/observations": 20.0}, {})),
     "wrong advantages": (({"doctor/advantage_error": 0.3}, {}), ({"doctor/advantage_error": 1e-6}, {})),
+    "never updates": (({}, {"n_updates": 0, "learning_starts": 50_000}), ({}, {"n_updates": 1})),
+    "never ends": (({"doctor/since_an_end": falling(0, 9_000)}, {}), ({"doctor/since_an_end": falling(0, 1_600)}, {})),
+    "ends at once": (
+        ({"episode/return": around(0, 1), "episode/length": 1.0}, {}),
+        ({"episode/return": around(0, 1), "episode/length": [1.0] * 90 + [2.0] * 10}, {}),
+    ),
+    "no reward": (
+        ({"episode/return": 0.0, "doctor/rewards": 0.0}, {}),
+        ({"episode/return": [0.0] * 99 + [1.0], "doctor/rewards": 0.0}, {}),
+    ),
     "target stands still": (
         ({**MOVES, "doctor/target_step": 0.0}, {"target_update_interval": 10}),
         ({**MOVES, "doctor/target_step": [0.0] * 50 + [0.1] + [0.0] * 49}, {"target_update_interval": 500}),
@@ -115,6 +125,24 @@ def test_a_sign_fires_on_what_is_sick_and_lets_pass_what_is_nearly_so(name):
     sick, well = CASES[name]
     assert name in seen(*sick)
     assert seen(*well) == []
+
+
+def test_kl_of_a_single_gradient_step_is_0_by_construction():
+    assert seen({"train/approx_kl": 0.0}, {"gradient_steps": 1}) == []
+    assert seen({"train/approx_kl": 0.0}, {"gradient_steps": 40}) == ["policy hardly moves"]
+
+
+def test_an_entropy_that_is_paid_for():
+    stays = {**LEARNS, "train/entropy_loss": -0.69}
+    assert seen(stays, {"ent_coef": 10.0}) == ["always exploring"]
+    assert seen(stays, {"ent_coef": 0.01}) == []
+    assert seen({**LEARNS, "train/entropy_loss": falling(-0.69, -0.5)}, {"ent_coef": -1.0}) == ["entropy collapsed"]
+
+
+def test_a_small_loss_may_jump():
+    jumps = {**DQN, "train/loss": [1e-5, 1e-3] * 50}
+    assert seen({**jumps, "doctor/values": 1e-4}) == ["loss oscillates"]
+    assert seen({**jumps, "doctor/values": 10.0}) == []
 
 
 def test_nothing_known_nothing_said():

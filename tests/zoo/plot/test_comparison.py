@@ -32,6 +32,13 @@ def test_the_curve_is_the_measure_over_runs_at_each_point(measure, middle, run):
     assert found.scores["CartPole-v1"]["ppo"].interval.estimate == middle
 
 
+def test_a_run_that_broke_off_early_does_not_take_the_curve_with_it(run):
+    found, problems = compared([run(number=1), run(number=2), run(number=3, length=200.0)])
+    assert found.curves["CartPole-v1"]["ppo"].timesteps[-1] == 1_000
+    assert len(found.scores["CartPole-v1"]["ppo"].values) == 3
+    assert any("its curve is without the runs that end before step 500, 1 of 3" in problem for problem in problems)
+
+
 def test_runs_of_different_length_end_with_the_shortest_and_it_is_said(run):
     found, problems = compared([run(number=1), run(number=2), run(number=3, length=500.0)])
     assert found.curves["CartPole-v1"]["ppo"].timesteps[-1] == 500
@@ -111,7 +118,7 @@ def test_an_environment_where_all_is_equal_is_left_out_and_said(run):
     found, problems = compared([run(number=1, score=0.0), run("dqn", score=0.0)])
     assert found.ranges == {}
     assert found.of_all == {}
-    assert any("all scores are 0" in problem for problem in problems)
+    assert any("every mean is 0" in problem for problem in problems)
 
 
 def test_measures_of_all_are_those_of_the_statistics(many):
