@@ -74,7 +74,7 @@ class Solution:
 
 
 def look_ahead(mdp: TabularMDP, values: npt.ArrayLike, gamma: float) -> npt.NDArray[np.float64]:
-    """The value of each action if ``values`` is what follows: the bracket of equation 4.10.
+    """The value of each action if ``values`` is what follows: the inner sum of equation 4.10.
 
     Args:
         mdp: The process.

@@ -16,7 +16,7 @@ from sb3_ext import REINFORCE
 from sb3_ext.vec_env import make_vec_env
 from sb3_ext.zoo.hyperparameters import default_file
 from sb3_ext.zoo.recipes import UNSUPPORTED, Recipe, read_recipe
-from sb3_ext.zoo.training import EpisodeLog, evaluate, train
+from sb3_ext.zoo.training import EpisodeLog, UpdateLog, evaluate, train
 
 OURS = default_file("reinforce")
 ENTRIES = yaml.safe_load(OURS.read_text())
@@ -287,3 +287,32 @@ def test_a_training_stops_at_the_target():
     env.close()
     assert np.mean(log.returns[-10:]) >= 20
     assert model.num_timesteps < 50_000
+
+
+# ---- The log of updates ---------------------------------------------------------------------------------------------
+
+
+def test_each_row_holds_the_steps_and_what_the_last_update_logged():
+    """10 epochs with one minibatch on each 256 steps; the first row precedes the second rollout."""
+    log = UpdateLog("train/n_updates", "train/no_such_value")
+    recipe = Recipe("ppo", 1_280, 4, None, {"policy": "MlpPolicy", "n_steps": 64, "batch_size": 256, "n_epochs": 10})
+    train(recipe, "CartPole-v1", seed=0, callback=log)[1].close()
+    steps, _, updates, missing = log.table.T
+    assert steps.tolist() == [256, 512, 768, 1024]
+    assert updates.tolist() == [10, 20, 30, 40]
+    assert np.isnan(missing).all()
+
+
+@pytest.mark.parametrize("algo", ["a2c", "reinforce"])
+def test_its_returns_are_the_mean_of_the_last_100_episodes(algo):
+    updates, episodes = UpdateLog(), EpisodeLog()
+    recipe = Recipe(algo, 16_000, 16, None, {"policy": "MlpPolicy"})
+    train(recipe, "CartPole-v1", seed=0, callback=[updates, episodes])[1].close()
+    ended = np.searchsorted(episodes.timesteps, updates.table[:, 0], side="right")
+    assert ended[-1] > 100
+    expected = [np.mean(episodes.returns[max(0, n - 100) : n]) for n in ended]
+    np.testing.assert_allclose(updates.table[:, 1], expected)
+
+
+def test_a_log_of_updates_is_empty_before_the_first_episode():
+    assert UpdateLog("train/loss").table.shape == (0, 3)
