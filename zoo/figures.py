@@ -262,7 +262,10 @@ def read(file: Path) -> dict[tuple[str, int], Result]:
     with file.open(newline="") as opened:
         rows = list(csv.DictReader(opened))
     numbers = {"seed": int, "value": float, "seconds": float}
-    results = [Result(**{key: numbers.get(key, str)(cell) for key, cell in row.items()}) for row in rows]
+    try:
+        results = [Result(**{key: numbers.get(key, str)(cell) for key, cell in row.items()}) for row in rows]
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{file} holds a damaged line; remove it, or the file: {error}") from error
     return {(result.figure, result.seed): result for result in results}
 
 

@@ -4,6 +4,7 @@ import argparse
 import difflib
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from tempfile import TemporaryFile
 
 
 def one_of(names: Iterable[str]) -> Callable[[str], str]:
@@ -63,6 +64,7 @@ def folder(text: str) -> Path:
     path = Path(text)
     try:
         path.mkdir(parents=True, exist_ok=True)
+        TemporaryFile(dir=path).close()
     except OSError as error:
         raise argparse.ArgumentTypeError(f"cannot write to {text}: {error.strerror}") from None
     return path

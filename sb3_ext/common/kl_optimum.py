@@ -61,7 +61,7 @@ def kl_divergence(log_p: ArrayLike, log_q: ArrayLike) -> Floats:
     log_p, log_q = _pair("log_p", log_p, "log_q", log_q)
     p = np.exp(log_p)
     with np.errstate(invalid="ignore"):
-        return np.where(p > 0, p * (log_p - log_q), 0.0).sum(axis=-1)
+        return np.where(p == 0, 0.0, p * (log_p - log_q)).sum(axis=-1)
 
 
 def kl_objective(log_probs: ArrayLike, ref_log_probs: ArrayLike, rewards: ArrayLike, beta: float) -> Floats:

@@ -10,6 +10,8 @@ first is the better one: 1 where a label says so, in between where the exact pre
 says how often labels are wrong (Mitchell 2023, "conservative DPO"). Read next: ``kl_optimum.py``.
 """
 
+import math
+
 import torch as th
 from torch.nn import functional as F
 
@@ -186,11 +188,13 @@ def orpo_loss(
 
 
 def check_beta(beta: float) -> None:
-    """Refuses a weight of the KL penalty that is not above 0.
+    """Refuses a weight of the KL penalty that is not above 0, or infinite.
 
     Raises:
         ValueError: naming it.
     """
+    if beta == math.inf:
+        raise ValueError("beta must be finite, got inf: nothing but the reference is left")
     if not beta > 0:
         raise ValueError(
             f"beta must be above 0, got {beta}: without a penalty there is no best policy near the reference"

@@ -33,6 +33,7 @@ class PrefixCache:
             lengths: tokens of each text, [n], at least 1.
         """
         weights = tuple((parameter.data_ptr(), parameter._version) for parameter in network.parameters())
+        weights += ((int(th.is_inference_mode_enabled()), 0),)  # what is made in it cannot be written to outside of it
         if texts.shape != self._texts.shape or weights != self._weights:
             self._weights, self._texts = weights, th.full_like(texts, -1)
             self._memory = network.memory(len(texts))

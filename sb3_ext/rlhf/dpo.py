@@ -7,7 +7,7 @@ follow the Bradley-Terry model with reward r and show every pair: ``exact.py`` s
 other losses keep the data and ask for something else: see ``common/preferences.py``.
 """
 
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch as th
@@ -178,6 +178,17 @@ class DPO(OfflineAlgorithm):
             return (response_log_probs(self.policy, mixed) - response_log_probs(self.reference, mixed)).mean()  # type: ignore[arg-type]
 
     # ---- Save: the reference is saved with the policy -----------------------------------------------------------
+
+    @classmethod
+    def load(cls, path: Any, *args: Any, **kwargs: Any) -> Self:
+        """As SB3's; ``preferences`` may be given. The reference is that of the file.
+
+        Raises:
+            ValueError: for another reference.
+        """
+        if kwargs.get("reference_policy") is not None:
+            raise ValueError("DPO.load takes the reference that was saved; for another one make a new DPO")
+        return super().load(path, *args, **kwargs)
 
     def _excluded_save_params(self) -> list[str]:
         own = ["preferences", "reference", "reference_policy", "_reference_log_probs"]

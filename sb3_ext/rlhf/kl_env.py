@@ -25,7 +25,8 @@ from sb3_ext.rlhf.texts import Score, Texts, checked_scores
 
 
 class ScoreVecEnv(VecEnvWrapper):
-    """Replaces the reward of a finished text by what a score function says of it; 0 before.
+    """Replaces the reward of a finished text by what a score function says of it; 0 before, and for one that a time
+    limit cuts.
 
     The environment's own reward stays in ``info["true_reward"]`` of the last step, the score in ``info["score"]``.
 
@@ -54,12 +55,13 @@ class ScoreVecEnv(VecEnvWrapper):
         observations, rewards, dones, infos = self.venv.step_wait()
         refuse_non_finite("reward", rewards)
         scores = np.zeros_like(rewards)
-        finished = np.flatnonzero(dones)
-        if len(finished):
+        ended = np.flatnonzero(dones)
+        finished = [i for i in ended.tolist() if not infos[i].get("TimeLimit.truncated", False)]
+        if finished:
             tokens = np.stack([infos[i]["terminal_observation"] for i in finished])
             scores[finished] = checked_scores(self.score, Texts(tokens, self._prompt_lengths[finished]))
-            self._prompt_lengths[finished] = (observations[finished] != self.pad).sum(axis=1)  # type: ignore[index]
-        for i in finished.tolist():
+        self._prompt_lengths[ended] = (observations[ended] != self.pad).sum(axis=1)  # type: ignore[index]
+        for i in ended.tolist():
             infos[i]["true_reward"], infos[i]["score"] = float(rewards[i]), float(scores[i])
         return observations, scores, dones, infos
 

@@ -43,6 +43,8 @@ class OfflineAlgorithm(BaseAlgorithm):
             raise ValueError(f"batch_size must be a whole number, at least 1, got {self.batch_size}")
         if not self.max_grad_norm > 0:
             raise ValueError(f"max_grad_norm must be above 0 (math.inf does not clip), got {self.max_grad_norm}")
+        if not hasattr(self, "observation_space"):
+            raise ValueError(f"{type(self).__name__} needs an env, which says which texts there are")
         self._setup_lr_schedule()
         self.set_random_seed(self.seed)
         seed = None if self.seed is None else [self.seed, self.num_timesteps]
@@ -98,6 +100,8 @@ class OfflineAlgorithm(BaseAlgorithm):
         if not total_timesteps >= 0:
             raise ValueError(f"total_timesteps must be 0 or more, got {total_timesteps}")
         self._check_data()
+        if self.env is None:
+            raise ValueError(f"{type(self).__name__} has no env, which callbacks may need: set_env(env)")
         name = type(self).__name__ if tb_log_name is None else tb_log_name
         total_timesteps, callback = self._setup_learn(total_timesteps, callback, reset_num_timesteps, name, False)
         callback.on_training_start(locals(), globals())

@@ -37,6 +37,9 @@ class TextFeatures(BaseFeaturesExtractor):
         self.pad = text_shape(observation_space)[0]
         if net not in NETWORKS:
             raise ValueError(f"net must be one of {tuple(NETWORKS)}, got {net!r}")
+        for name, number in (("d_model", d_model), ("n_layers", n_layers), ("n_heads", n_heads)):
+            if not isinstance(number, int | np.integer) or number < 1:
+                raise ValueError(f"{name} must be a whole number, at least 1, got {number}")
         self.network = NETWORKS[net](*text_shape(observation_space), d_model, n_layers, n_heads)
         self.use_cache = use_cache
         self.cache = PrefixCache()

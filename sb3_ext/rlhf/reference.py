@@ -13,11 +13,14 @@ def frozen_copy(policy: BasePolicy) -> BasePolicy:
 
 
 def check_same_shape(policy: BasePolicy, reference: BasePolicy) -> None:
-    """Refuses a reference whose actor has other weights than the policy's.
+    """Refuses a reference whose actor has other weights than the policy's, or uses them in another way.
 
     Raises:
-        ValueError: naming the weights and both shapes.
+        ValueError: naming the weights and both shapes, or the settings of both networks.
     """
+    nets = [getattr(each, "net_kwargs", None) for each in (policy, reference)]
+    if None not in nets and nets[0] != nets[1]:  # the number of heads is in no weight's shape
+        raise ValueError(f"reference_policy has another shape than the policy: {nets[1]}, not {nets[0]}")
     own, given = (
         {name: tuple(value.shape) for name, value in each.state_dict().items() if not name.startswith(CRITIC)}
         for each in (policy, reference)

@@ -54,7 +54,8 @@ def combine_scores(scores: Floats, combine: str) -> Floats:
 class RewardModel(nn.Module):
     """Scores texts; calling it gives the score that a policy is rewarded with.
 
-    Scores are log-odds of preferences, and 0 on average over the texts that it learned from.
+    Scores are log-odds: of preferences, with 0 on average over the texts that it learned from; or of good texts, see
+    :meth:`learn_labels`.
 
     Args:
         observation_space: of the token world, ``MultiDiscrete([n_tokens + 1] * context)``.
@@ -97,8 +98,7 @@ class RewardModel(nn.Module):
         self.combine = combine
         self.seed = seed
         with th.random.fork_rng(devices=[]):
-            if seed is not None:
-                th.manual_seed(seed)
+            th.manual_seed(int(np.random.default_rng(seed).integers(2**31)) if seed is None else seed)
             self.members = nn.ModuleList(
                 nn.Sequential(TextFeatures(observation_space, **shape, use_cache=False), nn.Linear(d_model, 1))
                 for _ in range(n_models)
@@ -125,10 +125,10 @@ class RewardModel(nn.Module):
                 th.stack([self._scores(member, texts.take(slice(start, start + CHUNK))) for member in self.members])
                 for start in range(0, len(texts), CHUNK)
             ]
-        return (th.cat(parts, dim=1) - self.offsets[:, None]).double().numpy()
+        return (th.cat(parts, dim=1) - self.offsets[:, None]).double().cpu().numpy()
 
     def _scores(self, member: nn.Module, texts: Texts) -> th.Tensor:
-        return member(th.as_tensor(texts.tokens))[:, 0]
+        return member(th.as_tensor(texts.tokens, device=self.offsets.device))[:, 0]
 
     def _check(self, what: str, texts: Texts) -> None:
         if not len(texts):
@@ -168,9 +168,12 @@ class RewardModel(nn.Module):
 
         def loss(member: nn.Module, rows: NDArray[np.integer]) -> th.Tensor:
             chosen, rejected = self._scores(member, both.take(np.concatenate([rows, n + rows]))).chunk(2)
-            return bradley_terry_loss(chosen, rejected, th.as_tensor(probability[rows], dtype=th.float32))
+            wanted = th.as_tensor(probability[rows], dtype=th.float32, device=chosen.device)
+            return bradley_terry_loss(chosen, rejected, wanted)
 
-        return self._fit(loss, both, n, n_epochs, learning_rate, batch_size, weight_decay, progress_bar)
+        self._fit(loss, both, n, n_epochs, learning_rate, batch_size, weight_decay, progress_bar)
+        self.offsets.copy_(th.as_tensor(self.member_scores(both).mean(axis=1)))
+        return self
 
     def learn_labels(
         self,
@@ -203,17 +206,17 @@ class RewardModel(nn.Module):
             raise ValueError(f"labels are one-sided: all {len(wanted)} are {wanted[0]:g}")
 
         def loss(member: nn.Module, rows: NDArray[np.integer]) -> th.Tensor:
-            return F.binary_cross_entropy_with_logits(
-                self._scores(member, texts.take(rows)), th.as_tensor(wanted[rows])
-            )
+            scores = self._scores(member, texts.take(rows))
+            return F.binary_cross_entropy_with_logits(scores, th.as_tensor(wanted[rows], device=scores.device))
 
-        return self._fit(loss, texts, len(texts), n_epochs, learning_rate, batch_size, weight_decay, progress_bar)
+        self._fit(loss, texts, len(texts), n_epochs, learning_rate, batch_size, weight_decay, progress_bar)
+        return self
 
     def _fit(
         self, loss, texts: Texts, n: int, n_epochs: int, learning_rate: float, batch_size: int, weight_decay: float,
         progress_bar: bool,
-    ) -> "RewardModel":  # fmt: skip
-        """Gradient steps for each member by itself; afterwards each one's mean score is 0."""
+    ) -> None:  # fmt: skip
+        """Gradient steps for each member by itself."""
         for name, number in (("n_epochs", n_epochs), ("batch_size", batch_size)):
             if number < 1:
                 raise ValueError(f"{name} must be at least 1, got {number}")
@@ -233,8 +236,8 @@ class RewardModel(nn.Module):
                 total.backward()
                 optimizer.step()
         self.offsets.zero_()
-        self.offsets.copy_(th.as_tensor(self.member_scores(texts).mean(axis=1)))
-        return self
+        if not np.isfinite(self.member_scores(texts)).all():
+            raise ValueError(f"scores are NaN or infinite after training: learning_rate={learning_rate:g} is too large")
 
     # ---- Judge the judge ----------------------------------------------------------------------------------------
 

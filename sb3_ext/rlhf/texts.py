@@ -212,6 +212,11 @@ def generate(
     texts = th.as_tensor(prompts, device=policy.device).clone()
     if not len(texts):
         raise ValueError("there are no prompts")
+    context = policy.observation_space.shape[0]  # type: ignore[index]
+    if texts.shape[1] != context:
+        raise ValueError(
+            f"prompts of {texts.shape[1]} tokens with padding do not fit the policy's context of {context}"
+        )
     lengths = text_lengths(texts, pad)
     longest = int(lengths.max())
     if longest + max_new_tokens > texts.shape[1]:

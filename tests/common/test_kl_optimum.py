@@ -58,3 +58,7 @@ def test_bad_input_is_named():
         optimal_log_probs(ref, rewards[:, :2], 1.0)
     with pytest.raises(ValueError, match="rewards must be finite, got nan"):
         optimal_log_probs(ref, rewards * np.nan, 1.0)
+
+
+def test_nan_is_not_taken_for_no_probability():
+    assert np.isnan(kl_divergence([np.nan, 0.0], np.log([0.5, 0.5])))

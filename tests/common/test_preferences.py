@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sb3_ext.common import bradley_terry_loss, dpo_loss, ipo_loss, kto_loss, orpo_loss
+from sb3_ext.common.preferences import check_beta
 
 PAIR_LOSSES = {"dpo": dpo_loss, "ipo": ipo_loss, "orpo": orpo_loss}
 ratios = st.floats(-5, 5, width=32)
@@ -191,3 +192,8 @@ def test_same_odds_ratios_as_trl():
     own = SimpleNamespace(beta=0.3, accelerator=SimpleNamespace(device="cpu"))
     theirs = -chosen.mean() - trainer.odds_ratio_loss(own, chosen, rejected)[0].mean()
     th.testing.assert_close(orpo_loss(chosen, rejected, beta=0.3), theirs)
+
+
+def test_an_infinite_beta_is_refused():
+    with pytest.raises(ValueError, match="beta must be finite"):
+        check_beta(math.inf)

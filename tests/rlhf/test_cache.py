@@ -173,3 +173,12 @@ def test_a_callback_that_uses_the_policy_changes_nothing(n_envs):
         model = PPO(CausalLMPolicy, env, n_steps=24, batch_size=72, n_epochs=2, seed=0, policy_kwargs=small)
         results.append(model.learn(288, callback=callback).policy.parameters_to_vector())
     np.testing.assert_allclose(*results, atol=1e-4)
+
+
+def test_what_is_remembered_in_inference_mode_is_not_written_to_outside_of_it():
+    policy = make_policy()
+    texts = th.as_tensor([[1, 2, policy.pad, policy.pad, policy.pad, policy.pad, policy.pad]])
+    with th.inference_mode():
+        policy.get_distribution(texts)
+    texts[0, 2] = 3
+    assert_right(policy, texts)

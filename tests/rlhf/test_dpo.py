@@ -134,3 +134,24 @@ def test_bad_data_is_named_before_anything_is_learned():
     outside = [Texts.join([[1, 3]], [[token]], WORLD.context, 9) for token in (7, 8)]
     with pytest.raises(ValueError, match="chosen texts: the tokens are 0 to 3 and the padding 4, got 7"):
         make_dpo(Preferences(*outside)).learn(10)
+
+
+def test_the_number_of_heads_is_part_of_the_shape():
+    with pytest.raises(ValueError, match=r"another shape than the policy.*'n_heads': 4.*'n_heads': 2"):
+        make_dpo(reference_policy=reference(n_heads=4))
+
+
+def test_another_reference_for_a_saved_model_is_refused(tmp_path):
+    make_dpo().save(tmp_path / "dpo")
+    with pytest.raises(ValueError, match="takes the reference that was saved"):
+        DPO.load(tmp_path / "dpo", reference_policy=reference(1))
+
+
+def test_without_an_env_it_loads_but_does_not_learn(tmp_path):
+    model = make_dpo()
+    model.save(tmp_path / "dpo")
+    loaded = DPO.load(tmp_path / "dpo", preferences=model.preferences)
+    with pytest.raises(ValueError, match="DPO has no env"):
+        loaded.learn(1)
+    with pytest.raises(ValueError, match="SFT needs an env"):
+        SFT(CausalLMPolicy, None)

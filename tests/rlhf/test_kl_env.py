@@ -218,3 +218,13 @@ def test_a_score_or_a_reward_that_is_not_a_number_is_named():
     bad.attach(env.policy)
     with pytest.raises(ValueError, match=r"environment \d gave the reward nan"):
         play(bad, 20)
+
+
+def test_a_text_that_a_time_limit_cuts_is_not_scored():
+    env = ScoreVecEnv(make_env(max_episode_steps=1), lambda texts: np.ones(len(texts)))
+    env.reset()
+    unfinished = np.ones(env.num_envs, dtype=int)  # a letter, not the end
+    _, rewards, dones, infos = env.step(unfinished)
+    assert dones.all()
+    assert all(info["TimeLimit.truncated"] for info in infos)
+    np.testing.assert_array_equal(rewards, 0)

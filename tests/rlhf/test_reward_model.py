@@ -137,6 +137,8 @@ def test_save_and_load_give_the_same_scores(tmp_path):
         ({"n_models": 0}, "n_models must be a whole number, at least 1, got 0"),
         ({"combine": "max"}, r"combine must be one of \('mean', 'min', 'cautious'\), got 'max'"),
         ({"net": "lstm"}, "net must be one of"),
+        ({"n_layers": 0}, "n_layers must be a whole number, at least 1, got 0"),
+        ({"n_heads": 0}, "n_heads must be a whole number, at least 1, got 0"),
     ],
 )
 def test_bad_arguments_are_named(arguments, message):
@@ -161,3 +163,20 @@ def test_bad_data_is_named():
         model.learn(make_pairs(), n_epochs=0)
     with pytest.raises(ValueError, match="texts need the observation space"):
         RewardModel(spaces.Discrete(3))
+
+
+def test_two_models_without_a_seed_differ():
+    one, other = (make_model(seed=None)(TEXTS) for _ in range(2))
+    assert np.abs(one - other).max() > 1e-3
+
+
+def test_scores_from_labels_are_log_odds():
+    labels = np.full(len(TEXTS), 0.1)
+    labels[0] = 0.11  # not one-sided
+    scores = make_model().learn_labels(TEXTS, labels, n_epochs=60, learning_rate=5e-3)(TEXTS)
+    assert 1 / (1 + np.exp(-scores)) == pytest.approx(labels, abs=0.05)
+
+
+def test_a_learning_rate_that_blows_up_is_named():
+    with pytest.raises(ValueError, match="NaN or infinite after training: learning_rate=1e"):
+        make_model().learn(make_pairs(), learning_rate=1e30)

@@ -169,3 +169,9 @@ def test_a_policy_that_always_says_the_same_gives_no_preferences():
 
 def test_random_texts_are_texts():
     assert (random_texts(5) != 5).any(dim=1).all()
+
+
+def test_prompts_wider_than_the_policy_s_context_are_named():
+    policy = make_policy()
+    with pytest.raises(ValueError, match="prompts of 9 tokens with padding do not fit the policy's context of 7"):
+        generate(policy, np.full((1, 9), policy.pad) - (np.arange(9) == 0), 3)

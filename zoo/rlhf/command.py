@@ -93,7 +93,7 @@ def run_pipeline(options: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         print("interrupted; what is finished is kept", file=sys.stderr)
         status = 130
-    except ValueError as error:
+    except (ValueError, RuntimeError) as error:  # PyTorch's, if numbers have grown too large
         print(f"sb3-ext rlhf: {error}", file=sys.stderr)
         status = 2
     run = pipeline.run

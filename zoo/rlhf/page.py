@@ -82,8 +82,8 @@ def page(run: Run) -> str:
 
 
 def write_page(run: Run, folder: Path) -> Path:
-    """Writes ``rlhf-<task>-<reward>.html``; returns where."""
-    file = folder / f"rlhf-{run.recipe.task}-{run.reward}.html"
+    """Writes ``rlhf-<task>-<reward>.html``, with ``-unfinished`` if the run ended early; returns where."""
+    file = folder / f"rlhf-{run.recipe.task}-{run.reward}{'' if run.finished else '-unfinished'}.html"
     file.write_text(page(run), encoding="utf-8")
     return file
 

@@ -78,7 +78,7 @@ def test_ctrl_c_keeps_the_finished_stages(stage, finished, tmp_path, monkeypatch
     monkeypatch.setattr(pipeline.Pipeline, stage, interrupt)
     assert main(["rlhf", "--output", str(tmp_path)]) == 130
     assert "interrupted" in capsys.readouterr().err
-    page = tmp_path / "rlhf-sort-learned.html"
+    page = tmp_path / "rlhf-sort-learned-unfinished.html"
     assert page.exists() == bool(finished)
     if finished:
         assert f"The run ended early, after: {', '.join(finished)}." in page.read_text()
