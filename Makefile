@@ -52,6 +52,7 @@ figures: $(INSTALLED)  ## Measure every figure in the README again (a day)
 	$(BIN)/sb3-ext rlhf
 	$(BIN)/sb3-ext rlhf figures
 	$(BIN)/sb3-ext dqn
+	$(BIN)/sb3-ext watch --measure
 	$(BIN)/sb3-ext speed
 
 clean:  ## Remove what was built
