@@ -161,10 +161,9 @@ class Tab(WebSocketHandler):
         try:
             await self._send(json.dumps({"type": "welcome", **self.hub.welcome}))
             self.session = self.shown = await self._work(Session, self.hub.example)
-            anew, before = True, time.monotonic()
+            anew, changed, before = True, True, time.monotonic()
             while not self.closed:
                 began = time.monotonic()
-                changed = anew
                 while self.waiting and not self.closed:
                     reply = await self._answer(self.waiting.popleft())
                     changed, anew = changed or reply is not None, anew or bool(reply)

@@ -70,7 +70,10 @@ function welcome({ examples, saved }) {
 /** What the address says: a setup or null, and what is wrong with it. */
 function linkedSetup() {
   try {
-    return [fromFragment(location.hash), ""];
+    const found = fromFragment(location.hash);
+    if (found) editable(found.world);
+    if (found && !found.agents?.length) throw new Error("it names no agent");
+    return [found, ""];
   } catch (error) {
     return [null, `This link cannot be read: ${error.message}`];
   }
@@ -221,7 +224,8 @@ addEventListener("hashchange", () => {
 });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => (drawTools(), schedule()));
 addEventListener("keydown", (event) => {
-  const typing = event.target.closest?.("input, select, button, summary, textarea");
+  const pressed = event.key === " " ? "button, " : ""; // the space bar presses a button
+  const typing = event.target.closest?.(`${pressed}input, select, summary, textarea`);
   if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
   const keys = { " ": () => run(!page.running), n: step, Backspace: () => get("reset").click(), "+": () => setSpeed(Number(get("speed").value) + 1), "-": () => setSpeed(Number(get("speed").value) - 1) };
   if (!(event.key in keys)) return;
