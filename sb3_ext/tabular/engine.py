@@ -203,7 +203,7 @@ def learn_all(settings, memory, states, actions, rewards, next_states, terminate
 
 def make_ready(settings: Settings, memory: Memory, world: World) -> None:
     """Has the compiled engine compiled, and says so where that takes a while."""
-    with _compiling():
+    with _compiling(play):
         play(settings, memory, world, 0, 1)
 
 
@@ -213,7 +213,7 @@ def step_functions(settings: Settings, memory: Memory) -> tuple[Callable[..., in
     Numba looks at the type of every argument of every call, which takes longer than these functions do.
     """
     none, never, nothing = np.zeros(0, np.int64), np.zeros(0, np.bool_), np.zeros(0, np.float32)
-    with _compiling():
+    with _compiling(learn_all):
         act_for = _for_types_of(act_all, settings, memory, none, none)
         return act_for, _for_types_of(learn_all, settings, memory, none, none, nothing, none, never, never)
 
@@ -226,8 +226,14 @@ def _for_types_of(function: Any, *arguments: Any) -> Any:
 
 
 @contextmanager
-def _compiling() -> Iterator[None]:
-    """Says what takes so long, if something does; and spares a load of thousands of objects the garbage collector."""
+def _compiling(function: Any) -> Iterator[None]:
+    """Says what takes so long, if something does; and spares a load of thousands of objects the garbage collector.
+
+    Once in a process: all learners share the types of their arguments.
+    """
+    if getattr(function, "signatures", ()):
+        yield
+        return
     text = "Compiling the tabular engine; this takes half a minute, once on this machine"
     notice = threading.Timer(2.0, print, [text], {"file": sys.stderr, "flush": True})
     notice.daemon = True

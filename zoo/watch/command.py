@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import os
 import signal
+import socket
 import sys
 import webbrowser
 from pathlib import Path
@@ -157,6 +158,8 @@ async def serve(hub: Any, at_port: int, opens_browser: bool) -> None:
     shown = "127.0.0.1" if hub.bound in ("0.0.0.0", "::", "") else hub.bound
     address = f"http://{f'[{shown}]' if ':' in shown else shown}:{at_port}"
     print(f"{address}   (Ctrl-C ends it)", flush=True)
+    if shown != hub.bound:
+        print(f"http://{socket.gethostname()}:{at_port}   from elsewhere: whoever reaches it may use it", flush=True)
     if opens_browser:
         webbrowser.open(address)
     await stopped.wait()

@@ -30,8 +30,6 @@ OPTIONS = {"q_learning": ("lambda_",), "sarsa": ("n_steps", "lambda_"), "expecte
 LIVE = ("alpha", "epsilon")
 """The settings that can change without forgetting what was learned."""
 
-FEWEST = 100  # transitions at once: what a call costs by itself, on a busy machine, is not theirs
-
 
 class Learner:
     """An agent and its environment, both from the library.
@@ -82,7 +80,7 @@ class Learner:
         self._callback.locals = {}  # a circle of references that would keep the arrays of each call for a while
         taken = time.perf_counter() - started
         if n_steps >= self.at_once or taken > seconds:
-            self.at_once = max(int(n_steps * min(2.0, seconds / max(taken, 1e-9))), FEWEST)
+            self.at_once = max(int(n_steps * min(2.0, seconds / max(taken, 1e-9))), 1)
         self._take_in_episodes()
 
     def step(self) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from tornado.httpserver import HTTPServer
+from tornado.log import app_log
 from tornado.netutil import bind_sockets
 from tornado.web import Application, HTTPError, StaticFileHandler
 from tornado.websocket import WebSocketClosedError, WebSocketHandler
@@ -177,6 +178,9 @@ class Tab(WebSocketHandler):
                 await self._pause(began, pending=changed)
         except WebSocketClosedError:
             pass
+        except Exception:  # whatever a model, an environment or a mistake of ours raises: the page must not just freeze
+            app_log.exception("a tab ended")
+            self.close(1011, "something went wrong on the server, which says what")
         finally:
             self.hub.tabs.discard(self)
             self.session = self.shown = None

@@ -15,6 +15,8 @@ from sb3_ext.zoo.watch.learner import Learner
 from sb3_ext.zoo.watch.messages import AgentSettings, Message, read_agents, read_world
 
 ONE_BY_ONE = 30  # transitions a second up to which each is made alone and spelled out
+LONGEST_HORIZON = 1_000.0
+"""1 / (1 - gamma) where nothing ends: 50 x 50 cells then take a second; with 100,000 half a minute does not do."""
 LIBRARY_ERRORS = (ValueError, TypeError, OverflowError)
 """What the library raises for worlds and agents that are impossible."""
 
@@ -182,6 +184,8 @@ class Exact:
         self.counts = ~inert
         self.problem, self.optimum = "", None
         try:
+            if 1 - 1 / LONGEST_HORIZON < gamma < 1 and not mdp.terminated[self.counts].any():
+                raise ValueError(f"the exact values of a world without an end take too long at gamma {gamma:g}")
             solution = value_iteration(mdp, gamma)
         except ValueError as error:
             self.problem, self.q_values = str(error), np.zeros((0, mdp.n_actions))

@@ -158,6 +158,43 @@ def test_it_runs_and_pauses_and_shows_the_library_s_values(opened):
     assert values_in(page, (1, 1), column=1) == pytest.approx(exact[5], rel=1e-6)
 
 
+def test_a_drawing_that_is_no_world_does_not_run_until_it_is_one(opened):
+    page = opened()
+    page.click("[data-tool='#']")
+    for cell in ((1, 3), (2, 2)):  # round the goal
+        click_cell(page, cell)
+    page.wait_for_selector("#error:not([hidden])")
+    n_steps = steps_of(page)
+    for button in ("#run", "#step"):
+        page.click(button)
+        page.wait_for_timeout(300)
+        assert "the goal cannot be reached" in page.inner_text("#error")
+        assert steps_of(page) == n_steps
+    click_cell(page, (2, 2))  # opens it again
+    page.wait_for_selector("#error", state="hidden")
+    page.click("#step")
+    wait_for_steps(page, 1)
+
+
+@pytest.mark.parametrize(
+    "world", ['{"map":"abc"}', '{"map":[1,2]}', '{"map":[]}', '{"map":["SG"],"jumps":{"A":5}}', '{"map":["SG"]}']
+)
+def test_a_link_that_is_no_world_is_told_and_another_world_shown(opened, world):
+    agents = "[]" if world == '{"map":["SG"]}' else '[{"algo":"sarsa"}]'
+    page = opened("./#" + quote(f'{{"world":{world},"gamma":0.9,"agents":{agents}}}'))
+    assert page.inner_text("#error").startswith("This link cannot be read")
+    page.click("#step")
+    wait_for_steps(page, 1)
+
+
+def test_keys_work_after_a_click_on_a_button(opened):
+    page = opened()
+    page.click("#step")
+    wait_for_steps(page, 1)
+    page.keyboard.press("n")
+    wait_for_steps(page, 2)
+
+
 def test_a_wall_is_drawn_and_python_opens_the_file(opened, tmp_path):
     page = opened()
     page.click("[data-tool='#']")

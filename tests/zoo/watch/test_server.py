@@ -13,6 +13,7 @@ from tornado.websocket import websocket_connect
 from sb3_ext.zoo.watch import server
 from sb3_ext.zoo.watch.messages import LARGEST_MESSAGE
 from sb3_ext.zoo.watch.server import FRAMES_AHEAD, MOST_WAITING, host_is_ours
+from sb3_ext.zoo.watch.session import Session, unpacked
 
 
 async def fetch(address, path="/", **headers):
@@ -62,6 +63,43 @@ def test_two_tabs_do_not_disturb_each_other(served):
         assert arrays["q0"].shape == (4, 4)
 
     served(scene)
+
+
+def test_what_changed_while_two_pictures_were_on_their_way_is_shown_afterwards(served):
+    async def scene(open_tab, hub, address):
+        tab = await open_tab()
+        await tab.next("frame")
+        for steps in (1, 2):  # on their way, and not drawn
+            await tab.send(type="step")
+            last, _ = unpacked(await asyncio.wait_for(tab.socket.read_message(), 5))
+            assert last["agents"][0]["steps"] == steps
+        await tab.send(type="step")
+        assert await tab.silent()
+        await tab.send(type="seen", frame=last["number"])
+        await tab.until(lambda head: head["agents"][0]["steps"] == 3)
+
+    served(scene)
+
+
+def test_a_mistake_on_the_server_is_told_and_ends_the_tab(served, monkeypatch, caplog):
+    def broken(*_):
+        raise IndexError("a mistake")
+
+    async def scene(open_tab, hub, address):
+        tab, other = await open_tab(), await open_tab()
+        for each in (tab, other):
+            await each.next("frame")
+        monkeypatch.setattr(Session, "frame", broken)
+        await tab.send(type="step")
+        while await asyncio.wait_for(tab.socket.read_message(), 5) is not None:
+            pass
+        assert tab.socket.close_code == 1011
+        monkeypatch.undo()
+        await other.send(type="step")
+        await other.until(lambda head: head["agents"][0]["steps"] == 1)
+
+    served(scene)
+    assert "IndexError: a mistake" in caplog.text
 
 
 def test_a_tab_that_draws_nothing_is_sent_no_more_pictures(served):

@@ -17,7 +17,7 @@ from sb3_ext.zoo.watch.checks import MessageError
 from sb3_ext.zoo.watch.curve import N_BINS, Curve
 from sb3_ext.zoo.watch.learner import Learner
 from sb3_ext.zoo.watch.messages import AgentSettings, Message, read_message
-from sb3_ext.zoo.watch.session import Session, packed, unpacked
+from sb3_ext.zoo.watch.session import Exact, Session, packed, unpacked
 
 
 def setup(session, **changes):
@@ -225,3 +225,10 @@ def test_messages_to_the_page_can_be_read_back():
     np.testing.assert_array_equal(read["q"], arrays["q"])
     assert read["empty"].shape == (0, 4)
     assert read["visits"].shape == (3, 1)
+
+
+def test_a_world_without_an_end_has_no_exact_solution_at_a_gamma_that_would_take_minutes():
+    endless = GridWorld.from_dict({"map": ["S..G"], "rules": {"goal_ends": False}})
+    assert Exact(endless, 0.99).problem == ""
+    assert "take too long at gamma 0.99999" in Exact(endless, 0.99999).problem
+    assert Exact(GridWorld.from_dict({"map": ["S..G"]}), 0.99999).problem == ""

@@ -20,13 +20,22 @@ const send = (hooks.send = connect(receive, (_, reason) => fail(`The server does
 hooks.draw = () => (page.playing ? page.play && drawPlay(page.play) : draw());
 
 function run(running) {
+  if (running && refused()) return;
   get("error").hidden = true;
   if (running) send({ type: "run", speed: page.playing ? PLAY_SPEEDS[page.playSpeed] : SPEEDS[page.speed] });
   else send({ type: "pause" });
   showRunning(running);
 }
 
+/** Whether the server has no such world as was drawn; then it is asked again, and says once more what is wrong. */
+function refused() {
+  const wasRefused = page.refused && !page.playing;
+  if (wasRefused) setup();
+  return wasRefused;
+}
+
 function step() {
+  if (refused()) return;
   get("error").hidden = true;
   send({ type: "step" });
   showRunning(false);
@@ -36,7 +45,10 @@ function step() {
 
 function receive(message) {
   if (message.type === "welcome") welcome(message);
-  else if (message.type === "error") fail(message.text);
+  else if (message.type === "error") {
+    page.refused = page.unsure;
+    fail(message.text);
+  }
   else if (message.type === "world") takeWorld(message);
   else {
     if (message.type === "frame") page.frame = message;
@@ -71,8 +83,8 @@ function welcome({ examples, saved }) {
 function linkedSetup() {
   try {
     const found = fromFragment(location.hash);
+    if (found && !(found.world?.map?.length && found.agents?.length)) throw new Error("it has no map, or no agent");
     if (found) editable(found.world);
-    if (found && !found.agents?.length) throw new Error("it names no agent");
     return [found, ""];
   } catch (error) {
     return [null, `This link cannot be read: ${error.message}`];
@@ -92,6 +104,7 @@ function choose({ world, gamma, agents }, about) {
 
 function takeWorld(message) {
   const letters = message.map.flatMap((row) => [...row]);
+  page.unsure = page.refused = false;
   page.world = makeView(message.map.length, [...message.map[0]].length, letters, message.wind.flat(), message.rewards.flat(), message.rules, message.moves);
   page.exact = message.exact.length ? valuesOf(page.world, message.exact, message.moves.length) : null;
   Object.assign(page, { optimum: message.optimum, noSolution: message.no_solution, frame: null });

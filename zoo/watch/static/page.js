@@ -9,6 +9,7 @@ export const get = (id) => document.getElementById(id);
 export const page = {
   examples: [], saved: null, playing: false, running: false, speed: 3, playSpeed: 4,
   edited: null, gamma: 0.95, agents: [], // what was chosen
+  unsure: false, refused: false, // whether the server has answered to it; whether it refused
   world: null, exact: null, optimum: null, frame: null, play: null, // what the server said
   boards: [], cursor: null, focused: null, stroke: null, drawn: 0, acknowledged: 0, panelled: 0, waiting: false,
 };
@@ -19,6 +20,8 @@ export const hooks = { send() {}, draw() {} };
 /** Tells the server what was chosen, and the address, too. */
 export function setup() {
   const chosen = { world: described(page.edited), gamma: page.gamma, agents: page.agents };
+  page.unsure = true;
+  page.refused = false;
   hooks.send({ type: "setup", ...chosen });
   history.replaceState(null, "", toFragment(chosen));
   get("error").hidden = true;
