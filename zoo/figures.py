@@ -9,6 +9,7 @@ import json
 import math
 import os
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -256,16 +257,18 @@ def measure(job: Job) -> Result:
 
 
 def read(file: Path) -> dict[tuple[str, int], Result]:
-    """Earlier results by figure and seed; none if there is no file."""
+    """Earlier results by figure and seed; none if there is no file. Damaged lines are left out with a warning."""
     if not file.exists():
         return {}
     with file.open(newline="") as opened:
         rows = list(csv.DictReader(opened))
     numbers = {"seed": int, "value": float, "seconds": float}
-    try:
-        results = [Result(**{key: numbers.get(key, str)(cell) for key, cell in row.items()}) for row in rows]
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{file} holds a damaged line; remove it, or the file: {error}") from error
+    results = []
+    for row in rows:
+        try:
+            results.append(Result(**{key: numbers.get(key, str)(cell) for key, cell in row.items()}))
+        except (TypeError, ValueError):
+            warnings.warn(f"{file}: damaged lines are left out, and measured again", stacklevel=2)
     return {(result.figure, result.seed): result for result in results}
 
 

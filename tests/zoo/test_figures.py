@@ -140,6 +140,16 @@ def test_a_seed_is_measured_as_described(tmp_path, greedy):
     assert figures.is_done(Job("tiny", replace(TINY, greedy=greedy), 5, curve), {("tiny", 5): result})
 
 
+@pytest.mark.parametrize("line", ["garbage,line", "cartpole,CartPole-v1,zero,1.0,2.0,null", "a,b,0,1.0,2.0,null,more"])
+def test_damaged_lines_are_left_out_and_the_rest_is_read(tmp_path, line):
+    results = {("tiny", 0): Result("tiny", "CartPole-v1", 0, 1.0, 2.0, "null")}
+    figures.write(tmp_path / "figures.csv", results)
+    with (tmp_path / "figures.csv").open("a") as opened:
+        opened.write(line + "\n")
+    with pytest.warns(UserWarning, match="damaged lines are left out"):
+        assert figures.read(tmp_path / "figures.csv") == results
+
+
 def test_results_survive_being_written_and_read(tmp_path):
     results = {("a", 1): Result("a", "Env-v0", 1, -3.25, 0.1, '{"x": "a,b"}')}
     figures.write(tmp_path / "figures.csv", results)
