@@ -1,13 +1,12 @@
 """``DoctorCallback``: watches a training of any SB3 algorithm for warning signs.
 
 It looks a hundred times in a training (twenty where tables are learned, which takes no time) at what is logged, at
-weights, gradients and values (``probes.py``), and five times for signs (``signs.py``); for NaN at every step, for steps
-so large that the training may not live to see the next sign at every look. It draws no random number and changes
-nothing: the same training without it has the same result.
+weights, gradients and values (``probes.py``), and five times for signs (``signs.py``), earlier if weights have grown so
+far that the training may die of it; for NaN at every step. It draws no random number and changes nothing: the same
+training without it has the same result.
 """
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,9 +14,10 @@ from stable_baselines3.common.callbacks import BaseCallback
 
 from sb3_ext.envs.wrappers.reward_terms import RETURN_KEYS
 from sb3_ext.zoo.doctor import probes
-from sb3_ext.zoo.doctor.finding import Finding, Sign
+from sb3_ext.zoo.doctor.finding import Finding
 from sb3_ext.zoo.doctor.record import Record
-from sb3_ext.zoo.doctor.signs import SIGNS, URGENT, examine
+from sb3_ext.zoo.doctor.signs import examine
+from sb3_ext.zoo.doctor.signs_of_learning import WEIGHTS_GROW
 
 N_LOOKS, N_LOOKS_AT_TABLES, N_EXAMINATIONS = 100, 20, 5  # in a training
 N_EPISODES = 30  # at most so many of the latest are noted at a look
@@ -57,17 +57,14 @@ class DoctorCallback(BaseCallback):
         """Steps until the next look: the compiled engine of the tabular algorithms plays on until then."""
         return max(math.ceil((self._next_look - self.model.num_timesteps) / self.training_env.num_envs), 1)
 
-    def examine(self, signs: Sequence[Sign] = SIGNS) -> list[Finding]:
+    def examine(self) -> list[Finding]:
         """Look for signs in what was noted so far; what is new is printed and added to ``findings``.
-
-        Args:
-            signs: to look for.
 
         Returns:
             What is new.
         """
         known = {finding.sign for finding in self.findings}
-        new = [finding for finding in examine(self.record, signs) if finding.sign not in known]
+        new = [finding for finding in examine(self.record) if finding.sign not in known]
         self.findings += new
         if self.verbose:
             for finding in new:
@@ -100,10 +97,12 @@ class DoctorCallback(BaseCallback):
         self._sees_ends, self._last_end = False, self.num_timesteps
 
     def _on_step(self) -> bool:
-        for name in ("rewards", "new_obs"):
-            if probes.non_finite(self.locals.get(name)):
-                self._note_non_finite(name)
-        self._note_update()
+        if probes.non_finite(self.locals.get("rewards")):
+            self._note_non_finite("rewards")
+        if probes.non_finite(self.locals.get("new_obs")):
+            self._note_non_finite("new_obs")
+        if self.model._n_updates != self._n_updates:
+            self._note_update()
         if "dones" in self.locals:  # not in the populations of ARS
             self._sees_ends = True
             self._note_ends()
@@ -112,12 +111,10 @@ class DoctorCallback(BaseCallback):
         return True
 
     def _note_update(self) -> None:
-        """Whether there was one since the last step, and whether it logged NaN."""
-        n_updates = self.model._n_updates
-        if n_updates != self._n_updates:
-            self._n_updates, self._is_fresh = n_updates, True
-            if any(value != value and name != MAY_BE_NAN for name, value in self.logger.name_to_value.items()):
-                self._note_non_finite("what is logged")
+        """There was one since the last step; whether it logged NaN."""
+        self._n_updates, self._is_fresh = self.model._n_updates, True
+        if any(value != value and name != MAY_BE_NAN for name, value in self.logger.name_to_value.items()):
+            self._note_non_finite("what is logged")
 
     def _note_ends(self) -> None:
         """Episodes that end now; raw and shaped return, where they differ.
@@ -148,7 +145,8 @@ class DoctorCallback(BaseCallback):
             self.record.add(self.num_timesteps, probes.of_rollout(self.model))
 
     def _on_training_end(self) -> None:
-        self._note_update()
+        if self.model._n_updates != self._n_updates:
+            self._note_update()
         self._look()
         if self._by_gradient:
             self.record.facts["n_updates"] = self.model._n_updates
@@ -173,9 +171,11 @@ class DoctorCallback(BaseCallback):
             numbers["doctor/since_an_end"] = (self.num_timesteps - self._last_end) / self.training_env.num_envs
         self.record.add(self.num_timesteps, numbers)
         self._note_episodes()
-        due = self.num_timesteps >= self._next_examination
-        self._next_examination += self._between_examinations if due else 0
-        self.examine(SIGNS if due else URGENT)
+        if self.num_timesteps >= self._next_examination:
+            self._next_examination += self._between_examinations
+            self.examine()
+        elif numbers.get("doctor/weights", 0.0) > WEIGHTS_GROW:
+            self.examine()
 
     def _look_at_learning(self) -> dict[str, float]:
         """What the latest update logged, and what it did to the weights."""

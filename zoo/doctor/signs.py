@@ -5,8 +5,6 @@ the widest value is given. A sign keeps silent where its series are missing, and
 Where a sign has to know how a training begins or ends, it waits.
 """
 
-from collections.abc import Sequence
-
 from sb3_ext.zoo.doctor import signs_of_episodes, signs_of_learning, signs_of_policy, signs_of_values
 from sb3_ext.zoo.doctor.finding import Finding, Sign
 from sb3_ext.zoo.doctor.record import Record
@@ -37,11 +35,9 @@ SIGNS: tuple[Sign, ...] = (
     signs_of_episodes.getting_worse,
     signs_of_episodes.reward_hacking,
 )
-URGENT: tuple[Sign, ...] = (signs_of_learning.not_a_number, signs_of_learning.steps_too_large)
-"""Such as may end a training with an exception before the next examination."""
 
 
-def examine(record: Record, signs: Sequence[Sign] = SIGNS) -> list[Finding]:
+def examine(record: Record) -> list[Finding]:
     """Every sign that a record shows."""
-    found = (each.find(record) for each in signs)
+    found = (each.find(record) for each in SIGNS)
     return [finding for finding in found if finding is not None]
